@@ -1,0 +1,47 @@
+# `make reproduce` draws the figures, `make test` checks everything, `make clean` removes what both built.
+# Nothing but python3 (>= 3.11), pip and make is needed; the rest goes into an environment of its own.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.installed-core
+TEST := $(VENV)/.installed-test
+PIP_INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
+
+# one thread per process: the work is spread over processes, and results do not depend on the number of cores
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.PHONY: reproduce test clean
+.DELETE_ON_ERROR:
+
+reproduce: $(CORE)
+	$(BIN)/python -m experiments.monotonicity
+
+test: $(TEST)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+# Debian without python3-venv has no ensurepip: then virtualenv, installed beside the system's packages, does the job.
+$(BIN)/pip:
+	$(PYTHON) -m venv "$(VENV)" || { \
+	  $(PYTHON) -m pip install --quiet --target .bootstrap virtualenv && \
+	  PYTHONPATH=.bootstrap $(PYTHON) -m virtualenv --quiet --clear "$(VENV)" && \
+	  rm -rf .bootstrap; }
+
+# The stamps are renewed only when the dependencies change; the install is editable, so code changes need none.
+$(CORE): pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(TEST): $(CORE)
+	$(PIP_INSTALL) -e '.[test]'
+	touch $@
+
+clean:
+	[ ! -f "$(VENV)/pyvenv.cfg" ] || rm -rf "$(VENV)"
+	rm -rf .bootstrap .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

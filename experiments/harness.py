@@ -1,0 +1,153 @@
+"""What every experiment shares: its command line, resumable parallel work, tables, figures, manifest.
+
+Files are written to a temporary name and moved into place, so nothing is ever written half. Work that has been done
+under `--out` for the same code and settings is found again (joblib's `Memory`); `--fresh` forgets it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+import distil_theory
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "figures"
+OKABE_ITO = {
+    "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
+    "yellow": "#F0E442", "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7",
+}  # fmt: skip
+STYLE: Any = {
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "legend.frameon": False,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False,
+    "lines.linewidth": 1.3, "figure.dpi": 150, "savefig.dpi": 200, "pdf.fonttype": 42, "mathtext.fontset": "cm",
+}  # fmt: skip
+console = Console()
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it dislikes reproducible time stamps
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        return value
+
+    parse.__name__ = f"whole number >= {least}"
+    return parse
+
+
+def command_line(name: str, description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the options every experiment has; `--out` defaults to `figures/`, with `--quick` to `figures/quick/`."""
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer samples: 10^5 draws instead of 10^6")
+    parser.add_argument("--seed", type=_at_least(0), default=0, help="first seed (default 0)")
+    parser.add_argument("--seeds", type=_at_least(1), default=1, help="how many seeds to pool (default 1)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for tables and pictures (default figures/, quick: figures/quick/)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=-1, help="parallel processes (default: all cores); changes no number"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget what an earlier run left under --out")
+    args = parser.parse_args(argv)
+    if args.jobs == 0:
+        parser.error("argument --jobs: 0 processes cannot work; -1 means all cores")
+    if args.out is None:
+        args.out = FIGURES / "quick" if args.quick else FIGURES
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"argument --out: {error}")
+    return args
+
+
+def code_fingerprint() -> str:
+    """Hash of every source file of the package: results of other code are not taken for ours."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(distil_theory.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run_tasks(function: Callable[..., Any], tasks: Sequence[tuple], args: argparse.Namespace, label: str) -> list[Any]:
+    """`function(*task)` for every task, in parallel, with progress; finished tasks are found again under `--out`."""
+    memory = joblib.Memory(args.out / ".cache", verbose=0)
+    if args.fresh:
+        memory.clear(warn=False)
+    stored = memory.cache(function, ignore=[])
+    fingerprint = code_fingerprint()
+    work = (joblib.delayed(stored)(*task, fingerprint=fingerprint) for task in tasks)
+    results = joblib.Parallel(n_jobs=args.jobs, return_as="generator")(work)
+    return list(track(results, description=label, total=len(tasks), console=console, transient=True))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block succeeds."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_table(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Write a tidy csv (floats as %.12g) and return what a reader of the file will see."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.12g")
+    return pd.read_csv(path)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write `path`.png and `path`.pdf, byte-identical on every run."""
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+        with replacing(path.with_suffix(suffix)) as temporary:
+            figure.savefig(temporary, metadata=metadata)
+
+
+def save_manifest(path: Path, args: argparse.Namespace, files: Sequence[str], settings: dict[str, Any]) -> None:
+    """Write what drew the numbers: command, seeds, versions, settings, files."""
+    packages = ("numpy", "scipy", "sympy", "matplotlib", "pandas", "python-flint", "joblib")
+    manifest = {
+        "distil_theory": distil_theory.__version__,
+        "code": code_fingerprint(),
+        "quick": args.quick,
+        "seed": args.seed,
+        "seeds": args.seeds,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": {package: version(package) for package in packages},
+        "settings": settings,
+        "files": sorted(files),
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def finish(violations: Sequence[str]) -> None:
+    """Exit with status 1 and the reasons if any claim was violated."""
+    for violation in violations:
+        console.print(f"[bold red]violated:[/] {violation}")
+    if violations:
+        sys.exit(1)

@@ -1,0 +1,83 @@
+"""Bad parameters and bad distributions of the divergences."""
+
+import flint
+import numpy as np
+import pytest
+
+from distil_theory import number_systems as ns
+from distil_theory.divergences import (
+    BY_NAME,
+    FORWARD_KL,
+    HELLINGER,
+    JENSEN_SHANNON,
+    NEYMAN,
+    PEARSON,
+    REVERSE_KL,
+    TOTAL_VARIATION,
+    alpha,
+    generalized_js,
+    skewed_js,
+)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), "two", None])
+@pytest.mark.parametrize("family", [alpha, skewed_js, generalized_js])
+def test_parameters_must_be_finite(family, bad):
+    with pytest.raises(ValueError, match="finite number"):
+        family(bad)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: skewed_js(0), "skewed_js beta must be positive, not 0"),
+        (lambda: skewed_js(-2), "skewed_js beta must be positive, not -2"),
+        (lambda: generalized_js(-0.1), r"must lie in \[0, 1\], not -0.1"),
+        (lambda: generalized_js(1.5), r"must lie in \[0, 1\], not 1.5"),
+        (lambda: generalized_js(0.5, "trl"), "unknown convention 'trl'"),
+    ],
+)
+def test_bad_parameters(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("expert", "student", "match"),
+    [
+        ([0.5, 0.5], [0.5, 0.25, 0.25], "student has shape"),
+        ([0.5, 0.6], [0.5, 0.5], "expert sums to 1.1"),
+        ([0.5, 0.5], [0.5, 0.4], "student sums to 0.9"),
+        ([1.5, -0.5], [0.5, 0.5], "expert has the negative probability -0.5 at axis 0=1"),
+        ([np.nan, 1.0], [0.5, 0.5], "expert is nan at axis 0=0"),
+    ],
+)
+def test_bad_distributions(expert, student, match):
+    with pytest.raises(ValueError, match=match):
+        FORWARD_KL.value(np.array(expert), np.array(student))
+
+
+def test_ratio_score_names_the_missing_support():
+    expert, student = np.array([[[1.0, 0.0]]]), np.array([[[0.5, 0.5]]])
+    for d in (REVERSE_KL, NEYMAN):
+        with pytest.raises(ValueError, match=rf"expert is 0 at h=0, s=0, a=1: {d.name} has h\(0\+\) = -inf"):
+            d.ratio_score(expert, student)
+    for d in BY_NAME.values():
+        with pytest.raises(ValueError, match="student is 0 at h=0, s=0, a=1"):
+            d.ratio_score(student, expert)
+    np.testing.assert_array_equal(FORWARD_KL.ratio_score(expert, student), [[[2.0, 0.0]]])
+
+
+def test_rationals_stay_rational_or_refuse():
+    p, q = (ns.convert(x, "rational") for x in (["1/9", "8/9"], ["4/9", "5/9"]))
+    assert PEARSON.value(p, q) == flint.fmpq(9, 81) * (flint.fmpq(9, 4) + flint.fmpq(9, 5))
+    assert NEYMAN.value(p, q) == flint.fmpq(9, 81) * (9 + flint.fmpq(9, 8))
+    for d in (FORWARD_KL, REVERSE_KL, JENSEN_SHANNON, HELLINGER, skewed_js(2), alpha(0.25)):
+        with pytest.raises(TypeError, match="not rational"):
+            d.value(p, q)
+    certain = ns.convert([1, 0], "rational")
+    for d, pair in ((PEARSON, (p, certain)), (FORWARD_KL, (p, certain))):
+        with pytest.raises(TypeError):
+            d.value(*pair)
+    assert TOTAL_VARIATION.value(p, certain) == flint.fmpq(8, 9)
+    assert NEYMAN.value(p, certain) == flint.fmpq(64, 9) + flint.fmpq(8, 9)

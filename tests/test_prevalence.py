@@ -1,0 +1,210 @@
+"""How often steps fail: margins against the library's rates, signs against actual steps, counts, intervals."""
+
+import math
+
+import flint
+import numpy as np
+import pytest
+from hypothesis import find
+
+from distil_theory import number_systems as ns
+from distil_theory import objectives, prevalence, solve, updates
+from distil_theory.divergences import BY_NAME, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL
+from distil_theory.prevalence import Draw, count_failures, draws, exact_sign, natural_step, signs, small_step, wilson
+from distil_theory.spec import Bandit
+from distil_theory.strategies import bandits, pairs
+
+ACTIONS = pytest.mark.parametrize("actions", [2, 3, 5])
+
+
+def sample(actions, n=500, seed=1):
+    (draw,) = draws(actions, n, seed)
+    return draw, Bandit(draw.reward, batch_ndim=1), draw.student[None, None], draw.expert[None, None]
+
+
+def exact(*vectors):
+    return [ns.convert(v, "rational") for v in vectors]
+
+
+@ACTIONS
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_margins_are_the_rates_of_the_library(actions, name):
+    draw, mdp, pi, star = sample(actions)
+    for geometry in ("natural", "euclidean"):
+        margin, size = small_step(name, geometry)(*draw)
+        rate = objectives.improvement_rate(mdp, pi, star, BY_NAME[name], geometry)
+        assert (abs(margin - rate) <= 1e-13 * (1 + size)).all()
+        assert (size > 0).all()
+        np.testing.assert_array_equal(signs(small_step(name, geometry), *draw), np.sign(rate))
+
+
+@ACTIONS
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+@pytest.mark.parametrize("eta", [0.1, 1.0, 3.0])
+def test_natural_step_has_the_sign_of_the_actual_change(actions, name, eta):
+    draw, mdp, pi, star = sample(actions)
+    step = updates.direction(mdp, pi, star, BY_NAME[name])
+    change = solve.expected_return(mdp, updates.exponential_step(mdp, pi, step, eta)) - solve.expected_return(mdp, pi)
+    clear = abs(change) > 1e-12
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(signs(natural_step(name, eta), *draw)[clear], np.sign(change)[clear])
+
+
+@ACTIONS
+def test_draws(actions):
+    n = prevalence.CHUNK + 1000
+    chunks = list(draws(actions, n, 3))
+    assert [c.reward.shape for c in chunks] == [(actions, prevalence.CHUNK), (actions, 1000)]
+    reward, student, expert = (np.concatenate(x, axis=1) for x in zip(*chunks, strict=True))
+    assert ((reward * (expert - student)).sum(axis=0) > 0).all()
+    for p in (student, expert):
+        np.testing.assert_allclose(p.sum(axis=0), 1, rtol=1e-12)
+        np.testing.assert_allclose(p.mean(axis=1), 1 / actions, atol=0.02)  # Dirichlet(1): mean 1/A and variance
+        np.testing.assert_allclose(p.var(axis=1), (actions - 1) / actions**2 / (actions + 1), atol=0.02)
+    assert reward.min() >= 0
+    assert reward.max() <= 1
+    assert reward.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_draws_are_reproducible_and_blocks_differ():
+    first, again, block, seed = (next(draws(3, 100, *key)) for key in ((1,), (1,), (1, 1), (2,)))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first.student, block.student)
+    assert not np.array_equal(first.student, seed.student)
+
+
+def test_counts_do_not_depend_on_what_is_counted_together():
+    margins = [small_step("reverse_kl", "natural"), natural_step("jensen_shannon", 0.5)]
+    n = prevalence.CHUNK + 500
+    together = count_failures(margins, 3, n, 5)
+    np.testing.assert_array_equal(together, [count_failures([m], 3, n, 5)[0] for m in margins])
+    apart = [sum((signs(m, *draw) < 0).sum() for draw in draws(3, n, 5)) for m in margins]
+    np.testing.assert_array_equal(together, apart)
+    one = [Draw(*(np.array(x)[:, i : i + 1] for x in draw)) for draw in draws(3, 60, 5) for i in range(60)]
+    whole = count_failures(margins, 3, 60, 5)
+    np.testing.assert_array_equal(whole, [sum((signs(m, *d) < 0).sum() for d in one) for m in margins])
+
+
+@ACTIONS
+def test_safe_steps_never_fail_and_their_neighbours_do(actions):
+    safe = [small_step("forward_kl", "natural"), natural_step("reverse_kl", 1.0), natural_step("jensen_shannon", 2.0)]
+    assert count_failures(safe, actions, 20_000, 7).tolist() == [0, 0, 0]
+    near = (("reverse_kl", 0.5), ("reverse_kl", 1.5), ("jensen_shannon", 1.0), ("jensen_shannon", 4.0))
+    beside = [natural_step(d, eta) for d, eta in near]
+    beside += [small_step(d, "natural") for d in ("reverse_kl", "jensen_shannon", "hellinger", "pearson_chi2")]
+    beside += [small_step("forward_kl", "euclidean")]
+    counts = count_failures(beside, actions, 20_000, 7)
+    assert (counts == 0).all() if actions == 2 else (counts > 0).all()
+
+
+def test_near_zero_margins_are_decided_exactly():
+    # pi* = pi but for e on the first two actions, e one unit in the last place: J* - J = e (r1 - r2)
+    e, unit = 2.0**-54, np.array([[0.25], [0.25], [0.5]])
+    up = unit + np.array([[e], [-e], [0]])
+    for reward, sign in (([0.75, 0.25, 0.5], 1), ([0.25, 0.75, 0.5], 0), ([0.5, 0.5, 0.25], 0)):
+        r = np.array(reward)[:, None]
+        margin, size = small_step("forward_kl", "natural")(r, unit, up)
+        assert abs(margin[0]) < 1e-12 * size[0]
+        assert signs(small_step("forward_kl", "natural"), r, unit, up).tolist() == [sign]
+        assert signs(small_step("reverse_kl", "natural"), r, unit, up).tolist() == [sign]
+
+
+@pytest.mark.parametrize("digits", [10, 20, 30])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_signs_beyond_floats(digits, sign):
+    # uniform student, u = (x, y, 1) with x + y = 2: forward KL and reverse KL against a reward nearly orthogonal.
+    # Cov_pi(r, log u) = 1/3 [r1 log x + r2 log y - mean]; choose r1 so that it is +-10^-digits.
+    pi = exact(["1/3", "1/3", "1/3"])[0]
+    star = exact(["1/6", "1/2", "1/3"])[0]  # u = (1/2, 3/2, 1)
+    with ns.precision(256):
+        l1, l2 = (ns.log(ns.convert([x], "ball"))[0] for x in ("1/2", "3/2"))
+        mean = (l1 + l2) / 3
+        # r = (r1, 1, 0): r1 (l1 - mean) + (l2 - mean) = 0
+        root = -(l2 - mean) / (l1 - mean)
+        near = root.mid() - sign * ns.convert([f"1e-{digits}"], "ball")[0]
+        r1 = ns.convert([str(near.str(45, radius=False))], "rational")[0]
+    reward = np.array([r1, *exact([1, 0])[0]], dtype=object)
+    assert exact_sign(small_step("reverse_kl", "natural"), reward, pi, star) == sign
+    floats = [ns.convert(x, "float64")[:, None] for x in (reward, pi, star)]
+    margin = small_step("reverse_kl", "natural")
+    drawn = Draw(*(x[:, None] for x in (reward, pi, star)))
+    if digits > 15:
+        assert abs(margin(*floats)[0][0]) < 1e-15
+        assert signs(margin, *floats, exact=drawn).tolist() == [sign]
+
+
+def test_ties_count_as_zero():
+    equal = exact([1, 1, 1], ["1/4", "1/4", "1/2"], ["1/2", "1/4", "1/4"])
+    assert exact_sign(small_step("reverse_kl", "natural"), *equal) == 0  # constant reward: the expert is not better
+    worse = exact([0, 1, 1], ["1/4", "1/4", "1/2"], ["1/2", "1/4", "1/4"])
+    assert exact_sign(small_step("forward_kl", "natural"), *worse) == 0
+    # r = 1 on two actions where the expert goes up and down, 0 on two where it goes down and up: sign(u - 1) balances
+    tie = exact([1, 1, 0, 0], ["1/4"] * 4, ["5/10", "1/10", "1/10", "3/10"])
+    assert exact_sign(small_step("total_variation", "natural"), *tie) == 0
+    assert exact_sign(small_step("forward_kl", "natural"), *tie) == 1
+    with pytest.raises(ArithmeticError, match="not decided by 256 bits"):
+        exact_sign(lambda r, p, s: ([flint.arb(0, 1)], 1), *tie)
+
+
+def test_counterexamples_can_be_found():
+    def fails(pair, d):
+        gap = solve.expected_return(pair.mdp, pair.expert) - solve.expected_return(pair.mdp, pair.student)
+        args = pair.mdp.reward[0, 0], pair.student[0, 0], pair.expert[0, 0]
+        return gap > 0 and exact_sign(small_step(d.name, "natural"), *args) < 0
+
+    for d in (REVERSE_KL, JENSEN_SHANNON):
+        pair = find(pairs(bandits(actions=3), positive=True), lambda pair, d=d: fails(pair, d))
+        assert not fails(pair, FORWARD_KL)
+
+
+def test_wilson_is_the_textbook_formula():
+    z = 1.959963984540054
+    for count, n in ((0, 50), (3, 50), (25, 50), (50, 50)):
+        p = count / n
+        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        assert wilson(count, n) == pytest.approx((centre - half, centre + half), abs=1e-12)
+    assert wilson(3, 50, 0.99)[0] < wilson(3, 50)[0] < wilson(3, 50)[1] < wilson(3, 50, 0.99)[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "match"),
+    [
+        ((1, 10, 0), "actions must be a whole number >= 2, not 1"),
+        ((2.0, 10, 0), "actions must be a whole number"),
+        ((3, 0, 0), "n must be a whole number >= 1, not 0"),
+        ((3, 10, -1), "seed must be a whole number >= 0, not -1"),
+        ((3, 10, 0, -1), "block must be a whole number >= 0, not -1"),
+    ],
+)
+def test_bad_draws(args, match):
+    with pytest.raises(ValueError, match=match):
+        list(draws(*args))
+
+
+@pytest.mark.parametrize("args", [(5, 4), (-1, 4), (1, 4, 1.5)])
+def test_bad_intervals(args):
+    with pytest.raises(ValueError):  # noqa: PT011
+        wilson(*args)
+
+
+def test_bad_margins():
+    with pytest.raises(ValueError, match="geometry"):
+        small_step("reverse_kl", "riemann")
+    for eta in (0, -1.0):
+        with pytest.raises(ValueError, match="eta"):
+            natural_step("reverse_kl", eta)
+    for make in (lambda: small_step("kl", "natural"), lambda: natural_step("kl", 1.0)):
+        with pytest.raises((ValueError, KeyError), match="kl"):
+            make()
+
+
+def test_a_tie_is_no_failure():
+    assert count_failures([lambda r, p, s: (r[0] * 0, r[0] * 0 + 1)], 3, 20, 0).tolist() == [0]
+
+
+def test_weights_are_normalised_exactly():
+    reward, student, expert = exact([0, 1, "1/2"], ["1/4", "1/4", "1/2"], ["1/4", "1/2", "1/4"])
+    for scale in (1, 10, 1000):
+        assert exact_sign(small_step("reverse_kl", "natural"), reward, student * scale, expert) == 1
+        assert exact_sign(small_step("reverse_kl", "natural"), reward, expert * scale, student / scale) == 0

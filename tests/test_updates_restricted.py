@@ -1,0 +1,67 @@
+"""Restricted students: the natural gradient of a class is a projection (claims 6b and 17)."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from distil_theory import instances, objectives, strategies, updates
+from distil_theory import number_systems as ns
+from distil_theory.divergences import FORWARD_KL, JENSEN_SHANNON
+
+
+def one_logit(instance):
+    return ns.convert([[[1, 0, 0]]], "rational"), instance.mdp, instance.student, instance.expert
+
+
+def test_claim_6b_by_hand():
+    # Only theta_1 moves. phi = (1,0,0) - 1/3, <phi, phi> = 2/9, <phi, u> = (1/3)(3/100 - 1) = -97/300, so the speed of
+    # theta_1 is -97/300 * 9/2 = -291/200, and dJ = Cov(r, phi) * speed = (1/3 - 2/9) * -291/200 = -97/600: lowered.
+    phi, mdp, pi, star = one_logit(instances.teaching_bandit())
+    step = updates.project(mdp, pi, updates.direction(mdp, pi, star, FORWARD_KL), [phi])
+    assert updates.first_order_change(mdp, pi, step) == -ns.convert("97/600", "rational").item()
+
+
+@given(strategies.pairs())
+def test_a_full_class_is_no_restriction(pair):
+    mdp, pi, star = pair
+    shape = updates.direction(mdp, pi, star, FORWARD_KL).shape
+    everything = ns.convert(np.eye(int(np.prod(shape))).reshape(-1, *shape), "rational")
+    whole = updates.direction(mdp, pi, star, FORWARD_KL)
+    gap = updates.project(mdp, pi, whole, everything) - whole
+    visited = objectives.pool(mdp, updates.solve.occupancy(mdp, pi)) > 0
+    assert not np.any(gap[visited])  # where nobody goes the class need not move
+
+
+def test_the_projection_is_the_natural_gradient_of_the_class():
+    rng = np.random.default_rng(0)
+    mdp, pi, star = (x for x in instances.risky_fork().convert("float64")[1:4])
+    features = rng.normal(size=(3, *pi.shape))
+    gradient = -objectives.local_gradient(mdp, pi, star, JENSEN_SHANNON)
+    d = updates.solve.occupancy(mdp, pi)
+    fisher = np.zeros((3, 3))
+    for h, s, a in np.ndindex(pi.shape):
+        score = features[:, h, s, a] - features[:, h, s] @ pi[h, s]  # gradient of log pi(a|s) in the weights
+        fisher += d[h, s] * pi[h, s, a] * np.outer(score, score)
+    weights = np.linalg.solve(fisher, np.tensordot(features, gradient, 3))
+    expected = np.tensordot(weights, features, 1)
+    expected -= (pi * expected).sum(axis=2, keepdims=True)
+    step = updates.project(mdp, pi, updates.direction(mdp, pi, star, JENSEN_SHANNON), features)
+    np.testing.assert_allclose(step, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_dependent_feature_adds_nothing():
+    phi, mdp, pi, star = one_logit(instances.teaching_bandit())
+    whole = updates.direction(mdp, pi, star, FORWARD_KL)
+    once = updates.project(mdp, pi, whole, [phi])
+    assert np.array_equal(updates.project(mdp, pi, whole, [phi, 2 * phi, phi * 0 + 1]), once)
+    fraction = updates.project(mdp, pi, once, [phi])
+    assert np.array_equal(fraction, once)  # a projection
+
+
+@pytest.mark.parametrize(
+    ("features", "message"), [([], "features is empty"), ([[[["1", "0"]]]], r"feature 0 has shape \(1, 1, 2\)")]
+)
+def test_bad_features_are_named(features, message):
+    _, mdp, pi, star = one_logit(instances.teaching_bandit())
+    with pytest.raises(ValueError, match=message):
+        updates.project(mdp, pi, updates.direction(mdp, pi, star, FORWARD_KL), features)
