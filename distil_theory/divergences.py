@@ -55,7 +55,7 @@ class FDivergence:
     @property
     def needs_expert_support(self) -> bool:
         """Whether `h(0+) = -inf`: an action that the expert never takes pushes the student away infinitely hard."""
-        return not np.isfinite(self.h(np.zeros(1))).all()
+        return not np.asarray(ns.isfinite(ns.asarray(self.h(np.zeros(1))))).all()
 
     def value(self, expert: Array, student: Array, axis: int = -1) -> Array:
         """`D_f(expert || student)` along the action axis; `inf` where the mathematics says so, never NaN.

@@ -43,12 +43,7 @@ def check_policy(mdp: TabularMDP, policy: Any, what: str = "policy") -> Array:
     if mdp.batch_shape and batch and batch != mdp.batch_shape:
         raise ValueError(f"{what} has batch shape {batch}, the MDPs have {mdp.batch_shape}")
     validate.shape(what, p, (*mdp.shape, *[None] * len(batch)), ["h", "s", "a", *["batch"] * len(batch)])
-    if ns.name(mdp.reward) == "float64" and ns.name(p) != "float64":
-        raise ValueError(
-            f"number systems {ns.name(p)} ({what}) and float64 (MDP; whole numbers are floats too) are mixed: "
-            f"use mdp.convert({ns.name(p)!r})"
-        )
-    p = ns.common(p, mdp.reward)[0]
+    p = _one_system(mdp, p)[0]
     validate.distribution(what, p, ["h", "s", "a"], 2)
     return p
 
@@ -59,11 +54,17 @@ def align(x: Array, batch_ndim: int, core_ndim: int) -> Array:
     return x[(..., *[None] * missing)] if missing > 0 else x
 
 
-def _problem(mdp: TabularMDP, batch_ndim: int) -> tuple[Array, Array, Array]:
-    """Transition (BLAS-ready if unbatched), reward and initial, aligned with `batch_ndim` batch axes."""
-    batch_ndim = max(batch_ndim, len(mdp.batch_shape))
-    p = mdp.transition if not mdp.batch_shape and batch_ndim <= 1 else align(mdp.transition, batch_ndim, 4)
-    return p, align(mdp.reward, batch_ndim, 3), align(mdp.initial, batch_ndim, 1)
+def _one_system(mdp: TabularMDP, policy: Array) -> list[Array]:
+    """Policy, transition, reward, initial in one number system: whole numbers follow whatever the others are."""
+    return ns.common(policy, mdp.transition, mdp.reward, mdp.initial)
+
+
+def _problem(mdp: TabularMDP, policy: Array) -> list[Array]:
+    """Policy, transition (BLAS-ready if unbatched), reward and initial with equally many batch axes."""
+    pi, p, r, rho = _one_system(mdp, policy)
+    n = max(pi.ndim - 3, len(mdp.batch_shape))
+    p = p if not mdp.batch_shape and n <= 1 else align(p, n, 4)
+    return [align(pi, n, 3), p, align(r, n, 3), align(rho, n, 1)]
 
 
 def values(mdp: TabularMDP, policy: Array) -> tuple[Array, Array]:
@@ -72,9 +73,7 @@ def values(mdp: TabularMDP, policy: Array) -> tuple[Array, Array]:
     Raises:
         ValueError: the policy does not fit the MDP.
     """
-    pi = check_policy(mdp, policy)
-    p, r, _ = _problem(mdp, pi.ndim - 3)
-    pi = align(pi, r.ndim - 3, 3)
+    pi, p, r, _ = _problem(mdp, check_policy(mdp, policy))
     v, q = [None] * mdp.shape[0], [None] * mdp.shape[0]
     for h in reversed(range(mdp.shape[0])):
         last = h == mdp.shape[0] - 1
@@ -91,9 +90,7 @@ def advantage(mdp: TabularMDP, policy: Array) -> Array:
 
 def occupancy(mdp: TabularMDP, policy: Array) -> Array:
     """State distribution `d_h(s)` at each step, shape `(H,S,*B)`; every step sums to one."""
-    pi = check_policy(mdp, policy)
-    p, _, rho = _problem(mdp, pi.ndim - 3)
-    pi = align(pi, rho.ndim - 1, 3)
+    pi, p, _, rho = _problem(mdp, check_policy(mdp, policy))
     d = [rho + pi[0, :, 0] * 0]
     for h in range(mdp.shape[0] - 1):
         flow = d[h][:, None] * pi[h]
@@ -104,7 +101,8 @@ def occupancy(mdp: TabularMDP, policy: Array) -> Array:
 def expected_return(mdp: TabularMDP, policy: Array) -> Array:
     """`J(pi) = E_{s ~ rho} V_0(s)`, shape `B` (a scalar for a single MDP)."""
     v, _ = values(mdp, policy)
-    return (align(mdp.initial, v.ndim - 2, 1) * v[0]).sum(axis=0)
+    _, rho = ns.common(v, mdp.initial)
+    return (align(rho, v.ndim - 2, 1) * v[0]).sum(axis=0)
 
 
 def optimal(mdp: TabularMDP) -> Optimal:
@@ -113,7 +111,7 @@ def optimal(mdp: TabularMDP) -> Optimal:
     Raises:
         ValueError: balls that overlap, or symbols without a known order, leave the best action undecided.
     """
-    p, r, _ = _problem(mdp, 0)
+    p, r = mdp.transition, mdp.reward
     policy: list[Array] = []
     v, q = [None] * mdp.shape[0], [None] * mdp.shape[0]
     for h in reversed(range(mdp.shape[0])):

@@ -220,3 +220,13 @@ def test_an_undecided_optimum_raises():
         solve.optimal(Bandit(list(sympy.symbols("a b"))))
     p = sympy.Symbol("p", positive=True)
     assert solve.optimal(Bandit([0, p])).policy.ravel().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("third", [Fraction(1, 3), "1/3", sympy.Rational(1, 3), flint.arb(1) / 3])
+def test_whole_numbers_follow_the_policy_into_its_number_system(third):
+    bandit = Bandit([1, 1, 0])
+    policy = [[[third] * 3]]
+    j = solve.expected_return(bandit, policy)
+    assert ns.name(j) == ns.name(ns.asarray(policy))
+    assert abs(float(j) - 2 / 3) < 1e-15
+    assert solve.occupancy(bandit, policy).shape == (1, 1)
