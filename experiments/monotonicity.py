@@ -2,7 +2,7 @@ r"""Which distillation objective can lower the reward although the expert is bet
 
     python -m experiments.monotonicity [--quick] [--seed N] [--seeds N] [--out DIR] [--jobs N] [--fresh]
 
-Four panels, each drawn from its own table:
+Five panels, each drawn from its own table:
 
 (a) `monotonicity_simplex.csv`: every expert on a lattice of the simplex, for the uniform student and reward (1, 1,
 0): is the expert
@@ -15,6 +15,8 @@ Four panels, each drawn from its own table:
 4, 5). (d) `monotonicity_steps.csv`: how often a natural step fails, by step size; each objective of the skewed
 Jensen-Shannon
     family has exactly one safe step (claim 7d): forward KL 0, reverse KL 1, Jensen-Shannon 2; the others have none.
+(e) `monotonicity_worst_case.csv`: the largest loss of a small natural step against the gap `J* - J` (claim 14), and the
+    loss of the bandit that attains it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from distil_theory import instances, objectives, prevalence, solve, updates
+from distil_theory import Bandit, instances, objectives, prevalence, solve, updates, worst_case
 from distil_theory import number_systems as ns
 from distil_theory.divergences import BY_NAME, CATALOGUE
 from distil_theory.instances import Instance
@@ -37,6 +39,8 @@ BLOCK = 100_000
 STEP_ACTIONS = 4
 STEP_DIVERGENCES = ("forward_kl", "reverse_kl", "jensen_shannon", "hellinger", "pearson_chi2")
 SAFE_STEPS = {"forward_kl": 0.0, "reverse_kl": 1.0, "jensen_shannon": 2.0}
+RANGE = (0.1, 4.0)
+"""Panel (e): ratios expert/student."""
 ONE_LOGIT = np.array([[[1.0, 0.0, 0.0]]])
 """Claim 6b: a student whose only parameter is the logit of the first action."""
 ETAS = tuple(np.linspace(0, 3, 31).round(3))
@@ -117,6 +121,20 @@ def curvature_7b(instance: Instance) -> float:
 def safe_step(instance: Instance) -> float:
     """The largest step size that claim 7b certifies for forward KL."""
     return float(instance.convert("float64").gap) / curvature_7b(instance)
+
+
+def worst_cases() -> pd.DataFrame:
+    """Panel (e): claim 14's curve, normalised to `f''(1) = 1`, and the rate of the bandit that should attain it."""
+    gaps = np.linspace(0, worst_case.largest_gap(*RANGE), 42)[1:]
+    rows = []
+    for name in DRAWN:
+        divergence = BY_NAME[name]
+        for gap in gaps:
+            worst = worst_case.worst_loss(divergence, gap, *RANGE)
+            pi, star = worst.student[None, None], worst.expert[None, None]
+            rate = objectives.improvement_rate(Bandit(worst.reward), pi, star, divergence)
+            rows.append([name, *RANGE, gap, worst.loss / divergence.unit, -float(rate) / divergence.unit])
+    return pd.DataFrame(rows, columns=["divergence", "low", "high", "gap", "worst_loss", "attained"])
 
 
 def failure_rates(args, n: int) -> pd.DataFrame:  # type: ignore[no-untyped-def]
@@ -235,6 +253,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     panels = {
         "monotonicity_simplex": simplex(60 if args.quick else 150),
         "monotonicity_returns": pd.concat(curves, ignore_index=True),
+        "monotonicity_worst_case": worst_cases(),
         "monotonicity": failure_rates(args, n),
         "monotonicity_steps": step_failure_rates(args, n),
     }

@@ -164,11 +164,31 @@ def step_sizes(figure: Any, table: pd.DataFrame) -> None:
     figure.subplots_adjust(left=0.075, right=0.79, bottom=0.18, top=0.86)
 
 
+def worst_cases(figure: Any, table: pd.DataFrame) -> None:
+    """Panel (e)."""
+    axis = figure.subplots()
+    for name, group in table.groupby("divergence", sort=False):
+        colour, style, marker = LINES[name]
+        axis.plot(group["gap"], group["worst_loss"], color=colour, ls=style, label=_label(name))
+        axis.plot(group["gap"][::5], group["attained"][::5], marker, color=colour, ms=3.5)
+    axis.axhline(0, color="0.6", lw=0.6)
+    axis.text(
+        0.99, 0.95, "marks: loss of the bandit that attains it", transform=axis.transAxes, ha="right", fontsize=6.5
+    )
+    low, high = table[["low", "high"]].iloc[0]
+    axis.set(xlabel=r"how much better the expert is, $J^*-J$", ylabel="largest loss per unit step", ylim=(-0.75, None))
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    title = f"(e) Worst bandit, ratios in [{low:g}, {high:g}], $f''(1)=1$: below 0 no small step hurts (claim 14)"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
+    figure.subplots_adjust(left=0.085, right=0.79, bottom=0.18, top=0.86)
+
+
 PANELS: dict[str, tuple[Callable[[Any, pd.DataFrame], None], str, float]] = {
     "simplex": (simplex, "monotonicity_simplex", 1.9),
     "returns": (returns, "monotonicity_returns", 2.5),
     "failure_rates": (failure_rates, "monotonicity", 2.3),
     "steps": (step_sizes, "monotonicity_steps", 2.4),
+    "worst_case": (worst_cases, "monotonicity_worst_case", 2.4),
 }
 """Panel to (drawing, table, height in inches)."""
 

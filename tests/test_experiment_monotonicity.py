@@ -14,7 +14,13 @@ from distil_theory import instances, objectives, solve
 from distil_theory.divergences import BY_NAME
 from experiments import harness, monotonicity
 
-PANELS = ["monotonicity", "monotonicity_returns", "monotonicity_simplex", "monotonicity_steps"]
+PANELS = [
+    "monotonicity",
+    "monotonicity_returns",
+    "monotonicity_simplex",
+    "monotonicity_steps",
+    "monotonicity_worst_case",
+]
 
 
 def run(out, *options):
@@ -102,6 +108,15 @@ def test_panel_b_starts_at_the_students_return_and_follows_its_tangent(finished)
     assert len(safe) == 1  # the certified step is a point of the grid
     proximal = table[(table["divergence"] == "forward_kl_proximal") & (table["claim"] == "claim 5")]
     assert np.allclose(proximal["return"], 2 / 3 + proximal["eta"] / (1 + proximal["eta"]) / 300, atol=1e-12)
+
+
+def test_panel_e_is_attained_and_falls_with_the_gap(finished):
+    table = finished[2]["monotonicity_worst_case"]
+    np.testing.assert_allclose(table["attained"], table["worst_loss"], rtol=1e-9, atol=1e-11)
+    for name, group in table.groupby("divergence"):
+        assert (np.diff(group["worst_loss"]) < 0).all()
+        first = group["worst_loss"].iloc[0]
+        assert first < 0 if name == "forward_kl" else first > 0.1
 
 
 def test_the_same_numbers_for_any_number_of_jobs(finished, tmp_path):

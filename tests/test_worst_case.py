@@ -1,0 +1,156 @@
+"""Claim 14: the tight worst-case curve."""
+
+import numpy as np
+import pytest
+
+from distil_theory import instances, objectives, updates
+from distil_theory.divergences import (
+    CATALOGUE,
+    FORWARD_KL,
+    HELLINGER,
+    JENSEN_SHANNON,
+    NEYMAN,
+    PEARSON,
+    REVERSE_KL,
+    TOTAL_VARIATION,
+    alpha,
+    skewed_js,
+)
+from distil_theory.solve import expected_return
+from distil_theory.spec import Bandit
+from distil_theory.worst_case import Envelope, largest_gap, safe_gap, worst_loss
+
+ALL = [*CATALOGUE, alpha(0.3), alpha(3), skewed_js(0.2)]
+SETTINGS = [(1e-4, 0.1, 4), (0.02, 0.05, 3), (0.2, 0.2, 2.5), (0.15, 0.5, 1.4), (0.6923, 0.1, 4)]
+by_name = pytest.mark.parametrize("divergence", ALL, ids=lambda d: d.name)
+
+
+def lift(worst):
+    return Bandit(worst.reward), worst.student[None, None], worst.expert[None, None]
+
+
+@by_name
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_bandit_attains_the_curve(divergence, setting):
+    gap, low, high = setting
+    if gap > largest_gap(low, high):
+        gap = largest_gap(low, high)
+    worst = worst_loss(divergence, gap, low, high)
+    bandit, pi, star = lift(worst)
+    ratio = worst.expert / worst.student
+    assert worst.student.sum() == pytest.approx(1, abs=1e-12)
+    assert worst.expert.sum() == pytest.approx(1, abs=1e-12)
+    assert (ratio >= low - 1e-12).all()
+    assert (ratio <= high + 1e-12).all()
+    assert worst.reward @ (worst.expert - worst.student) == pytest.approx(gap, abs=1e-12)
+    assert -objectives.improvement_rate(bandit, pi, star, divergence) == pytest.approx(worst.loss, abs=1e-10)
+
+
+@by_name
+@pytest.mark.parametrize("eta", [0.3, 1.0, 2.0])
+def test_a_finite_step_of_the_bandit_attains_the_curve(divergence, eta):
+    worst = worst_loss(divergence, 0.05, 0.1, 3, eta)
+    bandit, pi, star = lift(worst)
+    new = updates.exponential_step(bandit, pi, updates.direction(bandit, pi, star, divergence), eta)
+    assert expected_return(bandit, pi) - expected_return(bandit, new) == pytest.approx(worst.loss, abs=1e-10)
+
+
+@by_name
+@pytest.mark.parametrize("eta", [None, 0.7])
+def test_no_random_bandit_is_worse(divergence, eta):
+    rng = np.random.default_rng(1)
+    low, high, n, actions = 0.1, 3.0, 4000, 4
+    student = rng.dirichlet(np.full(actions, 0.6), n)
+    ratio = low + (high - low) * rng.beta(0.3, 0.3, (n, actions))
+    ratio[:, 0] = (1 - (student * ratio)[:, 1:].sum(axis=1)) / student[:, 0]
+    keep = (ratio[:, 0] >= low) & (ratio[:, 0] <= high) & (student > 1e-6).all(axis=1)
+    reward = rng.integers(0, 2, (n, actions)).astype(float)
+    gap = (reward * student * (ratio - 1)).sum(axis=1)
+    keep &= gap > 0.01
+    assert keep.sum() > 200
+    for r, pi, u, delta in zip(reward[keep][:200], student[keep], ratio[keep], gap[keep], strict=False):
+        score = divergence.h(u)
+        weight = score if eta is None else np.exp(eta * (score - score.max()))
+        change = pi @ ((r - pi @ r) * weight) / (1 if eta is None else pi @ weight)
+        assert -change <= worst_loss(divergence, delta, low, high, eta).loss + 1e-7
+
+
+def test_by_hand():
+    # a vanishing gap: p = 1/2, and the loss is [h(1) - chord(1)] / 4
+    chord = np.log(0.1) + (1 - 0.1) / (4 - 0.1) * np.log(40)
+    assert worst_loss(REVERSE_KL, 1e-9, 0.1, 4).loss == pytest.approx(-chord / 4, rel=1e-6)
+    assert worst_loss(FORWARD_KL, 0.1, 0.1, 4).loss == pytest.approx(-0.1, abs=1e-14)
+    # the largest gap: only p = (1-m)/(M-m) is left, with ratios M on the right answers and m on the wrong ones
+    p = 0.9 / 3.9
+    assert worst_loss(REVERSE_KL, largest_gap(0.1, 4), 0.1, 4).loss == pytest.approx(-p * (1 - p) * np.log(40))
+    # (M-1)(1-m)/(M-m)
+    assert largest_gap(0, 2) == 0.5
+
+
+@pytest.mark.parametrize("divergence", [REVERSE_KL, JENSEN_SHANNON, HELLINGER], ids=lambda d: d.name)
+def test_concave_h_has_a_three_action_worst_case_like_the_teaching_instance(divergence):
+    worst = worst_loss(divergence, 1 / 300, 0.03, 1.98)  # gap and ratios of the teaching instance
+    assert len(worst.student) == 3
+    assert sorted(worst.reward) == [0, 1, 1]
+    rewarded = np.sort((worst.expert / worst.student)[worst.reward == 1])
+    np.testing.assert_allclose(rewarded, [0.03, 1.98], atol=1e-12)
+    _, mdp, pi, star, _ = instances.teaching_bandit().convert("float64")
+    taught = -objectives.improvement_rate(mdp, pi, star, divergence)
+    assert 0 < taught <= worst.loss
+    assert taught > 0.7 * worst.loss  # the generic worst case, nearly
+
+
+def test_zero_ratios():
+    for divergence in (REVERSE_KL, NEYMAN):
+        assert worst_loss(divergence, 0.1, 0, 4).loss == np.inf
+        assert safe_gap(divergence, 0, 4) == largest_gap(0, 4)
+    assert 0 < worst_loss(JENSEN_SHANNON, 0.1, 0, 4).loss < np.inf
+
+
+@by_name
+def test_the_safe_gap_is_where_the_curve_crosses_zero(divergence):
+    gap = safe_gap(divergence, 0.2, 3)
+    if divergence is FORWARD_KL:
+        assert gap == 0
+        return
+    assert 0 < gap < largest_gap(0.2, 3)
+    assert worst_loss(divergence, gap * 0.99, 0.2, 3).loss > 0 > worst_loss(divergence, gap * 1.01, 0.2, 3).loss
+
+
+def test_safe_steps_of_claim_7d():
+    for divergence, eta in ((REVERSE_KL, 1.0), (JENSEN_SHANNON, 2.0)):
+        assert worst_loss(divergence, 0.01, 0.05, 5, eta).loss < 0
+        assert worst_loss(divergence, 0.01, 0.05, 5, eta * 1.3).loss > 0
+        assert worst_loss(divergence, 0.01, 0.05, 5, eta * 0.7).loss > 0
+
+
+def test_envelope_of_a_function_that_is_neither_convex_nor_concave():
+    wave = Envelope(lambda u: -np.cos(4 * u), 0.1, 4)
+    x = np.linspace(0.1, 4, 5001)
+    assert (wave(x) <= -np.cos(4 * x) + 1e-5).all()
+    assert (np.diff(wave(x), 2) >= -1e-7).all()
+    assert wave(np.array([np.pi / 2]))[0] == pytest.approx(-1, abs=1e-5)
+    points = wave.support(2.0)
+    assert sum(w * x for x, w in points) == pytest.approx(2.0)
+
+
+def test_total_variation_cannot_be_excused_by_a_small_range():
+    assert worst_loss(TOTAL_VARIATION, 1e-6, 0.99, 1.01).loss == pytest.approx(1 / 4, abs=1e-3)
+    assert worst_loss(PEARSON, 1e-6, 0.99, 1.01).loss < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.1, 1.0, 2.0), "0 <= m < 1 < M"),
+        ((0.1, -0.1, 2.0), "0 <= m < 1 < M"),
+        ((0.1, 0.5, np.inf), "0 <= m < 1 < M"),
+        ((0.1, np.nan, 2.0), "0 <= m < 1 < M"),
+        ((0.0, 0.5, 2.0), "gap must lie in"),
+        ((0.4, 0.5, 2.0), "gap must lie in"),
+        ((0.1, 0.5, 2.0, 0.0), "eta must be positive"),
+    ],
+)
+def test_bad_input_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        worst_loss(REVERSE_KL, *arguments)
