@@ -32,6 +32,12 @@ from distil_theory import validate
 from distil_theory.number_systems import Array
 
 
+def check_divergence(divergence: object) -> None:
+    """Raises `ValueError` unless it is an `FDivergence`."""
+    if not isinstance(divergence, FDivergence):
+        raise ValueError(f"divergence must be an FDivergence such as divergences.FORWARD_KL, not {divergence!r}")
+
+
 @dataclass(frozen=True)
 class FDivergence:
     """One divergence, expert first.
@@ -55,7 +61,8 @@ class FDivergence:
     @property
     def needs_expert_support(self) -> bool:
         """Whether `h(0+) = -inf`: an action that the expert never takes pushes the student away infinitely hard."""
-        return not np.asarray(ns.isfinite(ns.asarray(self.h(np.zeros(1))))).all()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return not np.asarray(ns.isfinite(ns.asarray(self.h(np.zeros(1))))).all()
 
     def value(self, expert: Array, student: Array, axis: int = -1) -> Array:
         """`D_f(expert || student)` along the action axis; `inf` where the mathematics says so, never NaN.
@@ -69,6 +76,8 @@ class FDivergence:
             TypeError: rational input with an irrational or infinite value.
         """
         p, q = ns.common(ns.asarray(expert), ns.asarray(student))
+        if not -p.ndim <= axis < p.ndim:
+            raise ValueError(f"expert has shape {tuple(p.shape)}: there is no axis {axis} of actions")
         axes = [f"axis {i}" for i in range(p.ndim)]
         validate.shape("student", q, p.shape, axes)
         for what, rows in (("expert", p), ("student", q)):
@@ -89,6 +98,7 @@ class FDivergence:
         Raises:
             ValueError: the student lacks support, or the expert does where `h(0+) = -inf`.
         """
+        expert, student = ns.common(ns.asarray(expert), ns.asarray(student))
         validate.positive("student", student, axes, "a softmax student gives every action positive probability")
         if self.needs_expert_support:
             why = f"{self.name} has h(0+) = -inf, so the expert needs full support"

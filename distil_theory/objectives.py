@@ -17,11 +17,13 @@ exactly.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import solve, validate
-from distil_theory.divergences import FDivergence
+from distil_theory.divergences import FDivergence, check_divergence
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
 
@@ -43,7 +45,10 @@ def check_pair(mdp: TabularMDP, student: Array, expert: Array) -> tuple[Array, A
     """
     pi, star = ns.common(solve.check_policy(mdp, student, "student"), solve.check_policy(mdp, expert, "expert"))
     validate.positive("student", pi, ["h", "s", "a"], "a softmax student gives every action positive probability")
-    batch_ndim = max(pi.ndim - 3, star.ndim - 3, len(mdp.batch_shape))
+    shapes = {"MDPs": mdp.batch_shape, "student": tuple(pi.shape[3:]), "expert": tuple(star.shape[3:])}
+    if len({shape for shape in shapes.values() if shape}) > 1:
+        raise ValueError(f"batch shapes differ: {', '.join(f'{who} {shape}' for who, shape in shapes.items())}")
+    batch_ndim = max(map(len, shapes.values()))
     pi, star = solve.align(pi, batch_ndim, 3), solve.align(star, batch_ndim, 3)
     if mdp.aliased:
         difference = pi - spread(mdp, visible(mdp, pi))
@@ -94,8 +99,19 @@ def covariance(p: Array, x: Array, y: Array, axis: int) -> Array:
     return (p * centred * y).sum(axis=axis)
 
 
-def _weighted(score: Array, weight: Array | None) -> Array:
-    return score if weight is None else solve.align(weight, score.ndim - 3, 2)[:, :, None] * score
+def _score(divergence: FDivergence, star: Array, pi: Array, weight: Any) -> Array:
+    """`w h_f(u)`, shape `(H,S,A,*B)`."""
+    check_divergence(divergence)
+    score = divergence.ratio_score(star, pi)
+    if weight is None:
+        return score
+    w = ns.asarray(weight)
+    batch = [None] * (w.ndim - 2)
+    axes = ["h", "s", *["batch"] * (w.ndim - 2)]
+    validate.shape("weight", w, (*score.shape[:2], *batch), axes)
+    validate.finite("weight", w, axes[:2])
+    w = ns.common(w, score)[0]
+    return solve.align(w, score.ndim - 3, 2)[:, :, None] * score
 
 
 def pooled_score(
@@ -103,7 +119,7 @@ def pooled_score(
 ) -> Array:
     """`E[w h_f(u) | o]`, shape `(H,O,A,*B)`: up to a constant per observation, the natural step on the logits."""
     pi, star = check_pair(mdp, student, expert)
-    score = _weighted(divergence.ratio_score(star, pi), weight)
+    score = _score(divergence, star, pi, weight)
     given = belief(mdp, solve.occupancy(mdp, pi))
     return pool(mdp, given[:, :, None] * score)
 
@@ -131,7 +147,7 @@ def local_gradient(
         ValueError: invalid policies, or missing support (the message names the place).
     """
     pi, star = check_pair(mdp, student, expert)
-    score = _weighted(divergence.ratio_score(star, pi), weight)
+    score = _score(divergence, star, pi, weight)
     centred = score - (pi * score).sum(axis=2)[:, :, None]
     return pool(mdp, -solve.occupancy(mdp, pi)[:, :, None] * pi * centred)
 
@@ -163,7 +179,7 @@ def improvement_rate(
     d = solve.occupancy(mdp, pi)
     given = belief(mdp, d)[:, :, None]
     seen, q = pool(mdp, d), pool(mdp, given * solve.values(mdp, pi)[1])
-    g = pool(mdp, given * _weighted(divergence.ratio_score(star, pi), weight))
+    g = pool(mdp, given * _score(divergence, star, pi, weight))
     p = visible(mdp, pi)
     if geometry == "euclidean":
         g = seen[:, :, None] * p * (g - (p * g).sum(axis=2)[:, :, None])

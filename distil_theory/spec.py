@@ -71,8 +71,7 @@ class TabularMDP:
         validate.distribution("transition", p, axes, len(axes) - 1)
         validate.finite("reward", r, axes[:-1])
         validate.distribution("initial", rho, ["s"], 0)
-        # a spec is frozen: it must not change with the caller's array
-        p, r, rho = (x.copy() if isinstance(x, np.ndarray) and x.flags.writeable else x for x in (p, r, rho))
+        p, r, rho = _own(p), _own(r), _own(rho)
         if stationary:
             p, r = (ns.broadcast_to(x[None], (steps, *x.shape)) for x in (p, r))
         seen = range(states) if self.observation is None else self.observation
@@ -136,10 +135,21 @@ class TabularMDP:
 
         horizon = validate.whole("horizon", horizon, 1)
         env = gymnasium.make(env_or_id) if isinstance(env_or_id, str) else env_or_id
-        table, initial = (getattr(env.unwrapped, field, None) for field in ("P", "initial_state_distrib"))
+        table, initial = (
+            getattr(getattr(env, "unwrapped", None), field, None) for field in ("P", "initial_state_distrib")
+        )
         if table is None or initial is None:
             raise ValueError(f"{env} has no table `P` with `initial_state_distrib`: not a tabular environment")
         states, actions = len(table), len(table[0])
+        for s in range(states):
+            if len(table[s]) != actions:
+                raise ValueError(f"table P has {len(table[s])} actions at s={s}, {actions} at s=0")
+            for a in range(actions):
+                for _, successor, _, _ in table[s][a]:
+                    if not 0 <= successor < states:
+                        raise ValueError(
+                            f"table P leads from s={s}, a={a} to {successor}: out of range 0..{states - 1}"
+                        )
         absorbing = states
         p = np.zeros((states + 1, actions, states + 1))
         r = np.zeros((states + 1, actions))
@@ -186,6 +196,13 @@ class Bandit(TabularMDP):
         super().__init__(p, r[None], rho, None, observation, batch_ndim)
 
 
+def _own(x: Array) -> Array:
+    """A copy, so that a frozen spec cannot change with the caller's array; repeated axes stay repeated by view."""
+    strides = x.stride() if ns.is_torch(x) else x.strides
+    kept = x[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in strides)]
+    return ns.broadcast_to(kept.clone() if ns.is_torch(x) else kept.copy(), x.shape)
+
+
 def _one_like(x: Array) -> Array:
     """The number one in the system of `x`, shape `(1,)`."""
     return x.reshape(-1)[:1] * 0 + 1
@@ -197,7 +214,9 @@ def stack(specs: Sequence[TabularMDP]) -> TabularMDP:
     Raises:
         ValueError: no specs, or shapes, observation maps or number systems that differ; the message names the first.
     """
-    specs = list(specs)
+    specs = [] if specs is None or isinstance(specs, TabularMDP) else list(specs)
+    if not all(isinstance(spec, TabularMDP) for spec in specs):
+        raise ValueError(f"stack takes TabularMDPs, not {[type(spec).__name__ for spec in specs]}")
     if not specs:
         raise ValueError("stack of an empty list: a batch needs at least one MDP")
     first = specs[0]

@@ -16,12 +16,13 @@ both bracketed. To first order in `eta` the proximal step is the natural one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import objectives, solve, validate
-from distil_theory.divergences import FDivergence
+from distil_theory.divergences import FORWARD_KL, FDivergence, check_divergence
 from distil_theory.number_systems import Array
 from distil_theory.objectives import belief, check_pair, pool, spread, visible
 from distil_theory.spec import TabularMDP
@@ -65,9 +66,10 @@ def project(mdp: TabularMDP, student: Array, step_direction: Array, features: Se
     Raises:
         ValueError: no features, or a feature of the wrong shape.
     """
-    if not len(features):
-        raise ValueError("features is empty: a restricted class needs at least one")
+    if not isinstance(features, Sequence | np.ndarray) or not len(features):
+        raise ValueError("features is empty or no sequence: a restricted class needs at least one array (H,O,A)")
     pi = solve.check_policy(mdp, student, "student")
+    step_direction = _check_direction(mdp, pi, step_direction)
     seen = pool(mdp, solve.occupancy(mdp, pi))[:, :, None] * visible(mdp, pi)
 
     def inner(x: Array, y: Array) -> Array:
@@ -84,6 +86,7 @@ def project(mdp: TabularMDP, student: Array, step_direction: Array, features: Se
     for k, feature in enumerate(features):
         phi = ns.asarray(feature)
         validate.shape(f"feature {k}", phi, step_direction.shape, ["h", "o", "a", *["batch"] * (phi.ndim - 3)])
+        validate.finite(f"feature {k}", phi, ["h", "o", "a"])
         phi = ns.common(phi, pi)[0]
         phi = phi - (visible(mdp, pi) * phi).sum(axis=2)[:, :, None]
         full = inner(phi, phi)
@@ -99,7 +102,27 @@ def project(mdp: TabularMDP, student: Array, step_direction: Array, features: Se
 
 def first_order_change(mdp: TabularMDP, student: Array, step_direction: Array) -> Array:
     """`dJ/d eta` along a direction of the logits, `<dJ/d theta, Delta theta>`, shape `B`."""
-    return (objectives.return_gradient(mdp, student) * step_direction).sum(axis=2).sum(axis=1).sum(axis=0)
+    gradient = objectives.return_gradient(mdp, student)
+    return (gradient * _check_direction(mdp, gradient, step_direction)).sum(axis=2).sum(axis=1).sum(axis=0)
+
+
+def _check_direction(mdp: TabularMDP, like: Array, step_direction: Any) -> Array:
+    """A direction as a finite `(H,O,A,*B)` array in the number system of `like`."""
+    move = ns.asarray(step_direction)
+    axes = ["h", "o", "a", *["batch"] * (move.ndim - 3)]
+    h, _, a = mdp.shape
+    validate.shape("step_direction", move, (h, mdp.observations, a, *[None] * (move.ndim - 3)), axes)
+    validate.finite("step_direction", move, axes[:3])
+    return ns.common(move, like)[0]
+
+
+def _check_step(eta: Any, like: Array) -> Array:
+    """A finite step size, or an array of them, in the number system of `like`."""
+    if isinstance(eta, bool | None):
+        raise ValueError(f"eta must be a number or an array of numbers, not {eta!r}")
+    step = ns.common(ns.asarray(eta), like)[0]
+    validate.finite("eta", step, ["batch"] * step.ndim)
+    return step
 
 
 def exponential_step(mdp: TabularMDP, student: Array, step_direction: Array, eta: Array) -> Array:
@@ -112,8 +135,9 @@ def exponential_step(mdp: TabularMDP, student: Array, step_direction: Array, eta
         eta: a number, or an array of step sizes that broadcasts with the batch axes (one instance, many steps).
     """
     pi = solve.check_policy(mdp, student, "student")
-    move = spread(mdp, step_direction)
-    batch_ndim = max(move.ndim - 3, getattr(eta, "ndim", 0))
+    move = spread(mdp, _check_direction(mdp, pi, step_direction))
+    eta = _check_step(eta, pi)
+    batch_ndim = max(move.ndim - 3, eta.ndim)
     move = solve.align(move, batch_ndim, 3) * eta
     if ns.name(move) != "symbolic":
         move = move - ns.amax(move, 2)[:, :, None]  # the largest factor is 1: nothing overflows
@@ -134,15 +158,17 @@ def proximal_step(mdp: TabularMDP, student: Array, expert: Array, divergence: FD
         ValueError: invalid policies or support; `eta <= 0`; a dual solve that did not converge.
         TypeError: another divergence than forward KL outside float64.
     """
+    pi, star = check_pair(mdp, student, expert)
+    eta = _check_step(eta, pi)
     if not np.all(np.asarray(eta > 0)):
         raise ValueError(f"eta must be positive, not {eta}")
-    pi, star = check_pair(mdp, student, expert)
+    check_divergence(divergence)
     divergence.ratio_score(star, pi)  # support errors before any work
-    batch_ndim = max(pi.ndim - 3, getattr(eta, "ndim", 0))
+    batch_ndim = max(pi.ndim - 3, eta.ndim)
     given = solve.align(belief(mdp, solve.occupancy(mdp, pi)), batch_ndim, 2)[:, :, None]
     pi, star = solve.align(pi, batch_ndim, 3), solve.align(star, batch_ndim, 3)
     old = visible(mdp, pi)
-    if divergence.name == "forward_kl":
+    if divergence.h is FORWARD_KL.h:
         return spread(mdp, (old + eta * pool(mdp, given * star)) / (1 + eta))
     if ns.name(pi) != "float64":
         raise TypeError(f"the proximal step of {divergence.name} is solved numerically: convert to 'float64' first")
@@ -167,7 +193,7 @@ def _dual(h_at: Callable[[np.ndarray], np.ndarray], old: np.ndarray, eta: np.nda
 
         z_high = 1 / old + 0 * z_low
         beyond = residual(z_high) > 0  # the root would exceed probability one: clip, the sum is too large anyway
-        return old * np.where(beyond, z_high, _bisect(residual, z_low, z_high))
+        return old * np.where(beyond, z_high, _bisect(residual, z_low, z_high, geometric=True))
 
     x = actions(_bisect(lambda mu: actions(mu).sum(axis=2) - 1, low, high))
     total = x.sum(axis=2)
@@ -178,10 +204,12 @@ def _dual(h_at: Callable[[np.ndarray], np.ndarray], old: np.ndarray, eta: np.nda
     return x / total[:, :, None]
 
 
-def _bisect(decreasing: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _bisect(
+    decreasing: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, *, geometric: bool = False
+) -> np.ndarray:
     """Root of an elementwise decreasing function between `low` and `high`, to the last bits, jumps included."""
-    for _ in range(60):
-        middle = (low + high) / 2
+    for _ in range(60 if geometric else 120):
+        middle = np.sqrt(low) * np.sqrt(high) if geometric else (low + high) / 2
         right = decreasing(middle) > 0
         low, high = np.where(right, middle, low), np.where(right, high, middle)
     return (low + high) / 2

@@ -47,7 +47,8 @@ def finite(what: str, array: Array, axes: Sequence[str]) -> None:
     bad = ~_as_mask(ns.isfinite(array))
     if bad.any():
         index, place = _place(bad, axes)
-        raise ValueError(f"{what} is {array[index]} at {place}: expected a finite number")
+        at = f" at {place}" if place else ""
+        raise ValueError(f"{what} is {array[index]}{at}: expected a finite number")
 
 
 def distribution(what: str, p: Array, axes: Sequence[str], axis: int) -> None:

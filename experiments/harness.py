@@ -29,6 +29,10 @@ import distil_theory
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "figures"
+CACHE = ".cache"
+"""Folder under `--out` for finished chunks and for files that are being written."""
+UNFINISHED = "unfinished-"
+MAX_JOBS = 1024
 OKABE_ITO = {
     "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
     "yellow": "#F0E442", "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7",
@@ -71,27 +75,32 @@ def command_line(name: str, description: str, argv: Sequence[str] | None = None)
         parser.error("argument --jobs: 0 processes cannot work; -1 means all cores")
     if args.out is None:
         args.out = FIGURES / "quick" if args.quick else FIGURES
+    if args.jobs > MAX_JOBS:
+        parser.error(f"argument --jobs: at most {MAX_JOBS}, not {args.jobs}")
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / CACHE).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=args.out / CACHE).close()
     except OSError as error:
         parser.error(f"argument --out: {error}")
+    for half_written in (args.out / CACHE).glob(f"{UNFINISHED}*"):  # a killed run's
+        half_written.unlink(missing_ok=True)
+    if args.fresh:
+        joblib.Memory(args.out / CACHE, verbose=0).clear(warn=False)
     return args
 
 
 def code_fingerprint() -> str:
-    """Hash of every source file of the package: results of other code are not taken for ours."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(distil_theory.__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    """Hash of every source file and of the numerical libraries: results of other code are not taken for ours."""
+    digest = hashlib.sha256("".join(version(p) for p in ("numpy", "scipy", "python-flint")).encode())
+    for folder in (Path(distil_theory.__file__).parent, Path(__file__).parent):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def run_tasks(function: Callable[..., Any], tasks: Sequence[tuple], args: argparse.Namespace, label: str) -> list[Any]:
     """`function(*task)` for every task, in parallel, with progress; finished tasks are found again under `--out`."""
-    memory = joblib.Memory(args.out / ".cache", verbose=0)
-    if args.fresh:
-        memory.clear(warn=False)
-    stored = memory.cache(function, ignore=[])
+    stored = joblib.Memory(args.out / CACHE, verbose=0).cache(function)
     fingerprint = code_fingerprint()
     work = (joblib.delayed(stored)(*task, fingerprint=fingerprint) for task in tasks)
     results = joblib.Parallel(n_jobs=args.jobs, return_as="generator")(work)
@@ -100,8 +109,9 @@ def run_tasks(function: Callable[..., Any], tasks: Sequence[tuple], args: argpar
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block succeeds."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    """A temporary path on the same disk as `path` that takes its place when the block succeeds."""
+    (path.parent / CACHE).mkdir(exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent / CACHE, prefix=UNFINISHED, suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -141,7 +141,7 @@ def failure_rates(figure: Any, table: pd.DataFrame) -> None:
     figure.suptitle(
         "(c) Random bandits with a better expert: how often does a small step hurt?", x=0.01, ha="left", fontsize=8.5
     )
-    figure.subplots_adjust(left=0.075, right=0.79, bottom=0.19, top=0.82, wspace=0.08)
+    figure.subplots_adjust(left=0.1, right=0.775, bottom=0.19, top=0.82, wspace=0.08)
 
 
 def step_sizes(figure: Any, table: pd.DataFrame) -> None:
@@ -161,7 +161,7 @@ def step_sizes(figure: Any, table: pd.DataFrame) -> None:
     actions = int(table["actions"].iloc[0])
     title = f"(d) {actions} actions: forward KL, reverse KL and JS have one safe step each, the others none (claim 7d)"
     figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
-    figure.subplots_adjust(left=0.075, right=0.79, bottom=0.18, top=0.86)
+    figure.subplots_adjust(left=0.1, right=0.775, bottom=0.18, top=0.86)
 
 
 def worst_cases(figure: Any, table: pd.DataFrame) -> None:
@@ -180,7 +180,7 @@ def worst_cases(figure: Any, table: pd.DataFrame) -> None:
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     title = f"(e) Worst bandit, ratios in [{low:g}, {high:g}], $f''(1)=1$: below 0 no small step hurts (claim 14)"
     figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
-    figure.subplots_adjust(left=0.085, right=0.79, bottom=0.18, top=0.86)
+    figure.subplots_adjust(left=0.1, right=0.775, bottom=0.18, top=0.86)
 
 
 PANELS: dict[str, tuple[Callable[[Any, pd.DataFrame], None], str, float]] = {

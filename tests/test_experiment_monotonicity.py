@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 import joblib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from distil_theory import instances, objectives, solve
 from distil_theory.divergences import BY_NAME
-from experiments import harness, monotonicity
+from experiments import harness, monotonicity, monotonicity_plots
 
 PANELS = [
     "monotonicity",
@@ -52,9 +53,9 @@ def test_the_terminal_tells_the_verdicts_in_words(finished):
     rows = {
         name: next(line for line in text.splitlines() if f"│ {name}" in line) for name in ("forward KL", "reverse KL")
     }
-    assert "raises the reward" in rows["forward KL"]
+    assert "raises it" in rows["forward KL"]
     assert "+0.0033" in rows["forward KL"]  # 1/300
-    assert "LOWERS the reward" in rows["reverse KL"]
+    assert "LOWERS it" in rows["reverse KL"]
     assert "J* - J = 1/300" in text
 
 
@@ -146,9 +147,45 @@ def test_finished_work_is_found_again_and_fresh_forgets_it(tmp_path):
     tasks = [(tmp_path, n) for n in range(4)]
     assert harness.run_tasks(counted, tasks[:2], args, "part") == [0, 1]
     assert harness.run_tasks(counted, tasks, args, "whole") == [0, 1, 4, 9]  # 0 and 1 again would raise
-    args.fresh = True
-    with pytest.raises(FileExistsError):
-        harness.run_tasks(counted, tasks, args, "again")
+    args = harness.command_line("monotonicity", "", ["--out", str(tmp_path / "out"), "--jobs", "1", "--fresh"])
+    for n in range(4):
+        (tmp_path / f"ran_{n}").unlink()
+    assert harness.run_tasks(counted, tasks[:2], args, "again") == [0, 1]
+    assert harness.run_tasks(counted, tasks, args, "resumed") == [0, 1, 4, 9]  # --fresh keeps its own work
+
+
+def test_other_settings_are_other_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(monotonicity, "BLOCK", 2000)
+    args = harness.command_line("monotonicity", "", ["--out", str(tmp_path), "--jobs", "1"])
+    first = monotonicity.step_failure_rates(args, 2000)
+    monkeypatch.setattr(monotonicity, "ETAS", tuple(2 * eta for eta in monotonicity.ETAS))
+    second = monotonicity.step_failure_rates(args, 2000)
+    reverse = (first["divergence"] == "reverse_kl") & (first["eta"] == 2)
+    other = (second["divergence"] == "reverse_kl") & (second["eta"] == 2)
+    assert first.loc[reverse, "value"].item() == second.loc[other, "value"].item() > 0
+
+
+def test_nothing_is_cut_off(finished):
+    panels = {name: (figure, table) for name, (figure, table, _) in monotonicity_plots.PANELS.items()}
+    with plt.rc_context(harness.STYLE):
+        for name, (drawing, table) in panels.items():
+            height = monotonicity_plots.PANELS[name][2]
+            figure = plt.figure(figsize=(6.75, height))
+            drawing(figure, finished[2][table])
+            box = figure.get_tightbbox()  # inches
+            plt.close(figure)
+            assert box.x0 >= 0, name
+            assert box.y0 >= 0, name
+            assert box.x1 <= 6.75, name
+            assert box.y1 <= height, name
+
+
+def test_a_killed_run_leaves_no_litter(tmp_path):
+    (tmp_path / harness.CACHE).mkdir()
+    litter = tmp_path / harness.CACHE / f"{harness.UNFINISHED}x.png"
+    litter.touch()
+    harness.command_line("monotonicity", "", ["--out", str(tmp_path)])
+    assert not litter.exists()
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -163,11 +200,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(RuntimeError, match="half way"):
         fail_half_way()
     assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
 
 
 @pytest.mark.parametrize(
-    "options", [["--seed", "-1"], ["--seeds", "0"], ["--jobs", "0"], ["--seed", "x"], ["--out", "/dev/null/x"]]
+    "options",
+    [
+        ["--seed", "-1"],
+        ["--seeds", "0"],
+        ["--jobs", "0"],
+        ["--seed", "x"],
+        ["--out", "/dev/null/x"],
+        ["--out", "/proc/1"],
+        ["--jobs", "99999999"],
+    ],
 )
 def test_bad_options_are_refused_before_any_work(options, capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -219,3 +219,44 @@ def test_a_spec_does_not_change_with_the_array_it_was_made_from():
     m = TabularMDP(p, R, RHO, 2)
     p[0, 0] = 5
     assert m.transition.sum(axis=-1).tolist() == np.ones((2, 2, 3)).tolist()
+
+
+def test_a_spec_owns_its_numbers_whatever_it_was_made_from():
+    half = np.full((2, 2, 2), 0.5)
+    repeated = TabularMDP(np.broadcast_to(half, (3, 2, 2, 2)), np.zeros((3, 2, 2)), [0.5, 0.5])
+    rewards = np.array([1.0, 0.0])
+    view = rewards.view()
+    view.flags.writeable = False
+    tensor = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    bandits = Bandit(view), Bandit(tensor)
+    half[:], rewards[:], tensor[:] = 3, 9, 9
+    assert (repeated.transition == 0.5).all()
+    assert repeated.transition.strides[0] == 0  # and it did not grow
+    for bandit in bandits:
+        assert bandit.reward[0, 0].tolist() == [1.0, 0.0]
+    leaf = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    solve.expected_return(Bandit(leaf), torch.full((1, 1, 2), 0.5, dtype=torch.float64)).backward()
+    assert leaf.grad.tolist() == [0.5, 0.5]  # a copy keeps the gradient
+
+
+@pytest.mark.parametrize("specs", [None, [], [1, 2], Bandit([1, 0])])
+def test_stack_takes_specs(specs):
+    with pytest.raises(ValueError, match="stack"):
+        stack(specs)
+
+
+def test_a_broken_gymnasium_table_is_named():
+    class Broken:
+        initial_state_distrib = np.array([1.0, 0.0])
+        unwrapped = property(lambda self: self)
+
+        def __init__(self, row, actions=1):
+            self.P = {0: {0: row}, 1: {a: [(1.0, 1, 0.0, False)] for a in range(actions)}}
+
+    for successor in (-1, 2):
+        with pytest.raises(ValueError, match=f"s=0, a=0 to {successor}"):
+            TabularMDP.from_gymnasium(Broken([(1.0, successor, 0.0, False)]), 2)
+    with pytest.raises(ValueError, match="2 actions at s=1"):
+        TabularMDP.from_gymnasium(Broken([(1.0, 1, 0.0, False)], actions=2), 2)
+    with pytest.raises(ValueError, match="no table"):
+        TabularMDP.from_gymnasium(None, 2)

@@ -1,11 +1,14 @@
 """Bad input to objectives and updates: one clear `ValueError`, naming the place."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
+from distil_theory import instances, objectives, updates
 from distil_theory import number_systems as ns
-from distil_theory import objectives, updates
-from distil_theory.divergences import FORWARD_KL, NEYMAN, REVERSE_KL
+from distil_theory.divergences import FORWARD_KL, NEYMAN, PEARSON, REVERSE_KL, alpha
 from distil_theory.spec import Bandit
 
 MDP = Bandit([[1.0, 0.0], [0.0, 1.0]], [0.5, 0.5])
@@ -51,7 +54,7 @@ def test_unknown_geometry():
 @pytest.mark.parametrize("eta", [0, 0.0, -1.0, np.array([1.0, 0.0]), np.nan])
 def test_eta_must_be_positive(eta):
     for d in (FORWARD_KL, REVERSE_KL):
-        with pytest.raises(ValueError, match="eta must be positive"):
+        with pytest.raises(ValueError, match=r"eta (must be positive|is nan)"):
             updates.proximal_step(MDP, HALF, HALF, d, eta)
 
 
@@ -64,3 +67,66 @@ def test_numerical_proximal_step_refuses_other_numbers():
 def test_weight_of_an_unreachable_state_is_zero():
     mdp = Bandit([[1.0, 0.0], [0.0, 1.0]], [1.0, 0.0])
     np.testing.assert_array_equal(objectives.occupancy_ratio(mdp, HALF, MIXED), [[1.0, 0.0]])
+
+
+@pytest.mark.parametrize("eta", [None, True, "x", [0.1, np.nan], np.inf])
+def test_a_step_size_is_a_finite_number(eta):
+    _, mdp, pi, star, _ = instances.teaching_bandit().convert("float64")
+    step = updates.direction(mdp, pi, star, FORWARD_KL)
+    for call in (
+        lambda: updates.exponential_step(mdp, pi, step, eta),
+        lambda: updates.proximal_step(mdp, pi, star, REVERSE_KL, eta),
+    ):
+        with pytest.raises(ValueError, match=r"eta|not an array of numbers"):
+            call()
+
+
+def test_directions_and_weights_are_checked():
+    _, mdp, pi, star, _ = instances.teaching_bandit().convert("float64")
+    step = updates.direction(mdp, pi, star, FORWARD_KL)
+    with pytest.raises(ValueError, match=r"step_direction is nan at h=0, o=0, a=0"):
+        updates.exponential_step(mdp, pi, step * np.nan, 1.0)
+    with pytest.raises(ValueError, match=r"step_direction has shape \(1, 1\)"):
+        updates.first_order_change(mdp, pi, [[1.0]])
+    with pytest.raises(ValueError, match=r"weight is nan at h=0, s=0"):
+        updates.direction(mdp, pi, star, FORWARD_KL, weight=[[np.nan]])
+    with pytest.raises(ValueError, match=r"weight has shape \(2, 2\)"):
+        updates.direction(mdp, pi, star, FORWARD_KL, weight=np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"feature 0 is nan"):
+        updates.project(mdp, pi, step, [step * np.nan])
+    with pytest.raises(ValueError, match=r"divergence must be an FDivergence"):
+        updates.direction(mdp, pi, star, "reverse_kl")
+
+
+def test_batches_that_differ_are_named():
+    _, mdp, pi, star, _ = instances.teaching_bandit().convert("float64")
+    many = np.repeat(pi[..., None], 2, axis=3), np.repeat(star[..., None], 3, axis=3)
+    with pytest.raises(ValueError, match=r"batch shapes differ: MDPs \(\), student \(2,\), expert \(3,\)"):
+        updates.direction(mdp, *many, FORWARD_KL)
+
+
+def test_an_exact_step_size_stays_exact():
+    _, mdp, pi, star, _ = instances.teaching_bandit()
+    new = updates.proximal_step(mdp, pi, star, FORWARD_KL, Fraction(1, 2))
+    assert (new == (2 * pi + star) / 3).all()
+    assert (updates.proximal_step(mdp, pi, star, alpha(1), "1/2") == new).all()  # the same divergence by another name
+    with pytest.raises(ValueError, match="mixed"):
+        updates.proximal_step(mdp, pi, star, FORWARD_KL, 0.5)
+
+
+def test_another_divergence_of_the_same_name_is_another_divergence():
+    _, mdp, pi, star, _ = instances.teaching_bandit().convert("float64")
+    alias = replace(PEARSON, name="forward_kl")
+    np.testing.assert_array_equal(
+        updates.proximal_step(mdp, pi, star, alias, 1.0), updates.proximal_step(mdp, pi, star, PEARSON, 1.0)
+    )
+
+
+@pytest.mark.parametrize(("p", "eta"), [(1e-6, 1.0), (2e-9, 1e-3), (1e-6, 1e6)])
+def test_the_proximal_dual_survives_enormous_ratios(p, eta):
+    bandit, pi, star = Bandit([1.0, 0.0]), np.array([[[p, 1 - p]]]), np.array([[[0.5, 0.5]]])
+    for d in (PEARSON, REVERSE_KL, NEYMAN):
+        x = updates.proximal_step(bandit, pi, star, d, eta)
+        assert x.sum() == pytest.approx(1, abs=1e-12)
+        multiplier = d.h(star / x) + pi / (eta * x)
+        assert multiplier[0, 0, 0] == pytest.approx(multiplier[0, 0, 1], rel=1e-6)
