@@ -177,7 +177,10 @@ def verdicts() -> tuple[Table, list[str]]:
     """The teaching instance in words, every sign rigorous: balls of 256 bits, also where logarithms appear."""
     exact = instances.teaching_bandit()
     table = Table(title="Answers 1, 2 right, 3 wrong; student 1/3 each, expert (1, 66, 33)/100")
-    table.caption = f"The expert is better, J* - J = {exact.gap}. Small natural steps; signs certified."
+    table.caption = (
+        f"The expert is better: J* - J = {exact.gap}. Small natural steps, signs certified.\n"
+        "Where dpi(3) > 0 the objective raises the probability of the worse action."
+    )
     table.add_column("objective")
     for heading in ("dJ/deta", "dpi(1)", "dpi(2)", "dpi(3)"):
         table.add_column(heading, justify="right")
