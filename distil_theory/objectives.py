@@ -106,10 +106,8 @@ def _score(divergence: FDivergence, star: Array, pi: Array, weight: Any) -> Arra
     if weight is None:
         return score
     w = ns.asarray(weight)
-    batch = [None] * (w.ndim - 2)
-    axes = ["h", "s", *["batch"] * (w.ndim - 2)]
-    validate.shape("weight", w, (*score.shape[:2], *batch), axes)
-    validate.finite("weight", w, axes[:2])
+    validate.batched("weight", w, score.shape[:2], ["h", "s"])
+    validate.finite("weight", w, ["h", "s"])
     w = ns.common(w, score)[0]
     return solve.align(w, score.ndim - 3, 2)[:, :, None] * score
 

@@ -42,7 +42,7 @@ def check_policy(mdp: TabularMDP, policy: Any, what: str = "policy") -> Array:
     batch = tuple(p.shape[3:])
     if mdp.batch_shape and batch and batch != mdp.batch_shape:
         raise ValueError(f"{what} has batch shape {batch}, the MDPs have {mdp.batch_shape}")
-    validate.shape(what, p, (*mdp.shape, *[None] * len(batch)), ["h", "s", "a", *["batch"] * len(batch)])
+    validate.batched(what, p, mdp.shape, ["h", "s", "a"])
     p = _one_system(mdp, p)[0]
     validate.distribution(what, p, ["h", "s", "a"], 2)
     return p

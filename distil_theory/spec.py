@@ -141,22 +141,19 @@ class TabularMDP:
         if table is None or initial is None:
             raise ValueError(f"{env} has no table `P` with `initial_state_distrib`: not a tabular environment")
         states, actions = len(table), len(table[0])
-        for s in range(states):
-            if len(table[s]) != actions:
-                raise ValueError(f"table P has {len(table[s])} actions at s={s}, {actions} at s=0")
-            for a in range(actions):
-                for _, successor, _, _ in table[s][a]:
-                    if not 0 <= successor < states:
-                        raise ValueError(
-                            f"table P leads from s={s}, a={a} to {successor}: out of range 0..{states - 1}"
-                        )
         absorbing = states
         p = np.zeros((states + 1, actions, states + 1))
         r = np.zeros((states + 1, actions))
         p[absorbing, :, absorbing] = 1
         for s in range(states):
+            if len(table[s]) != actions:
+                raise ValueError(f"table P has {len(table[s])} actions at s={s}, {actions} at s=0")
             for a in range(actions):
                 for probability, successor, reward, terminated in table[s][a]:
+                    if not 0 <= successor < states:
+                        raise ValueError(
+                            f"table P leads from s={s}, a={a} to {successor}: out of range 0..{states - 1}"
+                        )
                     p[s, a, absorbing if terminated else successor] += probability
                     r[s, a] += probability * reward
         return cls(p, r, np.append(initial, 0.0), horizon)

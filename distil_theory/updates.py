@@ -109,10 +109,9 @@ def first_order_change(mdp: TabularMDP, student: Array, step_direction: Array) -
 def _check_direction(mdp: TabularMDP, like: Array, step_direction: Any) -> Array:
     """A direction as a finite `(H,O,A,*B)` array in the number system of `like`."""
     move = ns.asarray(step_direction)
-    axes = ["h", "o", "a", *["batch"] * (move.ndim - 3)]
-    h, _, a = mdp.shape
-    validate.shape("step_direction", move, (h, mdp.observations, a, *[None] * (move.ndim - 3)), axes)
-    validate.finite("step_direction", move, axes[:3])
+    steps, _, actions = mdp.shape
+    validate.batched("step_direction", move, (steps, mdp.observations, actions), ["h", "o", "a"])
+    validate.finite("step_direction", move, ["h", "o", "a"])
     return ns.common(move, like)[0]
 
 
@@ -176,7 +175,7 @@ def proximal_step(mdp: TabularMDP, student: Array, expert: Array, divergence: FD
     def slope(x: np.ndarray) -> np.ndarray:
         return pool(mdp, given * divergence.h(star / spread(mdp, x)))
 
-    return spread(mdp, _dual(slope, old + eta * 0, np.asarray(eta, dtype=float)))
+    return spread(mdp, _dual(slope, old + eta * 0, eta))
 
 
 def _dual(h_at: Callable[[np.ndarray], np.ndarray], old: np.ndarray, eta: np.ndarray) -> np.ndarray:

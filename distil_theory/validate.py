@@ -42,6 +42,12 @@ def shape(what: str, array: Array, expected: Sequence[int | None], axes: Sequenc
             raise ValueError(f"{what} has shape {got}: axis {axis} should have length {want} in {wanted}")
 
 
+def batched(what: str, array: Array, core: Sequence[int], axes: Sequence[str]) -> None:
+    """`array` has the core shape, followed by any batch axes."""
+    extra = max(array.ndim - len(core), 0)
+    shape(what, array, [*core, *[None] * extra], [*axes, *["batch"] * extra])
+
+
 def finite(what: str, array: Array, axes: Sequence[str]) -> None:
     """Every entry is a finite number."""
     bad = ~_as_mask(ns.isfinite(array))

@@ -91,7 +91,8 @@ def _lower_hull(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def largest_gap(low: float, high: float) -> float:
     """The largest `J* - J` with ratios in `[low, high]` and rewards in [0, 1]: `(M-1)(1-m)/(M-m)`."""
-    _check_range(low, high)
+    if not (np.isfinite(high) and 0 <= low < 1 < high):
+        raise ValueError(f"ratios must have 0 <= m < 1 < M < inf, not m = {low}, M = {high}")
     return (high - 1) * (1 - low) / (high - low)
 
 
@@ -164,8 +165,3 @@ def safe_gap(divergence: FDivergence, low: float, high: float) -> float:
     if not np.isfinite(worst(most / 2)):
         return most
     return 0.0 if worst(smallest) <= 0 else float(brentq(worst, smallest, most, xtol=1e-12 * most))
-
-
-def _check_range(low: float, high: float) -> None:
-    if not (np.isfinite(high) and 0 <= low < 1 < high):
-        raise ValueError(f"ratios must have 0 <= m < 1 < M < inf, not m = {low}, M = {high}")

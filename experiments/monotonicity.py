@@ -21,6 +21,7 @@ Five panels, each drawn from its own table:
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -135,7 +136,7 @@ def worst_cases() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["divergence", "low", "high", "gap", "worst_loss", "attained"])
 
 
-def failure_rates(args, n: int) -> pd.DataFrame:  # type: ignore[no-untyped-def]
+def failure_rates(args: argparse.Namespace, n: int) -> pd.DataFrame:
     """Panel (c), with Wilson intervals."""
     tasks = [(FAMILY, a, *task) for a in ACTIONS for task in _blocks(args, n)]
     counts = harness.run_tasks(count_small, tasks, args, "small steps on random bandits")
@@ -153,7 +154,7 @@ def failure_rates(args, n: int) -> pd.DataFrame:  # type: ignore[no-untyped-def]
     return pd.DataFrame(rows, columns=columns)
 
 
-def step_failure_rates(args, n: int) -> pd.DataFrame:  # type: ignore[no-untyped-def]
+def step_failure_rates(args: argparse.Namespace, n: int) -> pd.DataFrame:
     """Panel (d), with Wilson intervals."""
     keys = [(name, float(eta)) for name in STEP_DIVERGENCES for eta in ETAS]
     tasks = [(keys, STEP_ACTIONS, *task) for task in _blocks(args, n)]
@@ -165,7 +166,7 @@ def step_failure_rates(args, n: int) -> pd.DataFrame:  # type: ignore[no-untyped
     return pd.DataFrame(rows, columns=["quantity", "actions", "divergence", "eta", "value", "lower", "upper", "n"])
 
 
-def _blocks(args, n: int) -> list[tuple[int, int, int]]:  # type: ignore[no-untyped-def]
+def _blocks(args: argparse.Namespace, n: int) -> list[tuple[int, int, int]]:
     return [(BLOCK, seed, b) for seed in range(args.seed, args.seed + args.seeds) for b in range(n // BLOCK)]
 
 

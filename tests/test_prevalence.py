@@ -184,7 +184,7 @@ def test_bad_draws(args, match):
 
 @pytest.mark.parametrize("args", [(5, 4), (-1, 4), (1, 4, 1.5)])
 def test_bad_intervals(args):
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):  # noqa: PT011  # the wording is scipy's
         wilson(*args)
 
 
