@@ -81,3 +81,9 @@ def test_rationals_stay_rational_or_refuse():
             d.value(*pair)
     assert TOTAL_VARIATION.value(p, certain) == flint.fmpq(8, 9)
     assert NEYMAN.value(p, certain) == flint.fmpq(64, 9) + flint.fmpq(8, 9)
+
+
+@pytest.mark.parametrize(("rows", "axis"), [(1.0, -1), ([0.5, 0.5], 3), ([0.5, 0.5], -2)])
+def test_there_must_be_an_axis_of_actions(rows, axis):
+    with pytest.raises(ValueError, match=f"there is no axis {axis} of actions"):
+        FORWARD_KL.value(rows, rows, axis)

@@ -151,6 +151,7 @@ def test_finished_work_is_found_again_and_fresh_forgets_it(tmp_path):
     for n in range(4):
         (tmp_path / f"ran_{n}").unlink()
     assert harness.run_tasks(counted, tasks[:2], args, "again") == [0, 1]
+    assert (tmp_path / "ran_0").exists()  # it was forgotten, so it ran again
     assert harness.run_tasks(counted, tasks, args, "resumed") == [0, 1, 4, 9]  # --fresh keeps its own work
 
 
@@ -219,6 +220,16 @@ def test_bad_options_are_refused_before_any_work(options, capsys):
     with pytest.raises(SystemExit, match="2"):
         monotonicity.main(options)
     assert "error: argument" in capsys.readouterr().err
+
+
+def test_an_unwritable_folder_is_refused_before_any_work(monkeypatch, tmp_path, capsys):
+    def read_only(dir):
+        raise PermissionError(f"read-only: {dir}")
+
+    monkeypatch.setattr(harness.tempfile, "TemporaryFile", read_only)
+    with pytest.raises(SystemExit, match="2"):
+        harness.command_line("monotonicity", "", ["--out", str(tmp_path)])
+    assert "argument --out: read-only" in capsys.readouterr().err
 
 
 def test_a_contradicted_theorem_is_reported(finished):
