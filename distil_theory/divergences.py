@@ -100,10 +100,14 @@ class FDivergence:
         """
         expert, student = ns.common(ns.asarray(expert), ns.asarray(student))
         validate.positive("student", student, axes, "a softmax student gives every action positive probability")
+        self.check_support(expert, axes)
+        return self.h(expert / student)
+
+    def check_support(self, expert: Array, axes: Sequence[str] = ("h", "s", "a")) -> None:
+        """Raises `ValueError` if the expert has a zero and `h(0+) = -inf`."""
         if self.needs_expert_support:
             why = f"{self.name} has h(0+) = -inf, so the expert needs full support"
             validate.positive("expert", expert, axes, why)
-        return self.h(expert / student)
 
 
 FORWARD_KL = FDivergence("forward_kl", ns.xlogx, lambda u: u, None, "forward KL")

@@ -12,22 +12,37 @@ the Euclidean step `h` is replaced by `d_h(o) pi (h - E_pi h)`. Expectations giv
 `o` is never visited they are taken uniformly, which changes no return.
 
 Everything here is linear in `h_f(u)`, so a divergence whose `h` returns arbitrary rationals checks the identities
-exactly.
+exactly. `evaluate` gives values, occupancy and both gradients in one pass: the function to call on a large batch.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import solve, validate
+from distil_theory.aliasing import belief, pool, spread, visible
+from distil_theory.batching import in_pieces
 from distil_theory.divergences import FDivergence, check_divergence
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
 
 GEOMETRIES = ("natural", "euclidean", "proximal")
+
+
+class Evaluation(NamedTuple):
+    """A student at one moment: `v (H,S,*B)`, `q (H,S,A,*B)`, `occupancy (H,S,*B)`, and both gradients
+    `(H,O,A,*B)`."""
+
+    v: Array
+    q: Array
+    occupancy: Array
+    return_gradient: Array
+    local_gradient: Array
 
 
 def check_geometry(geometry: str) -> None:
@@ -36,15 +51,20 @@ def check_geometry(geometry: str) -> None:
         raise ValueError(f"unknown geometry {geometry!r}: choose from {', '.join(GEOMETRIES)}")
 
 
-def check_pair(mdp: TabularMDP, student: Array, expert: Array) -> tuple[Array, Array]:
-    """Student and expert as valid `(H,S,A,*B)` arrays with equal batch axes.
+def check_pair(
+    mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence | None = None
+) -> tuple[Array, Array]:
+    """Student and expert as valid `(H,S,A,*B)` arrays with equally many batch axes.
 
     Raises:
-        ValueError: either does not fit the MDP, the student has a zero, or it acts differently in two states that
-        look alike.
+        ValueError: either does not fit the MDP, the student has a zero, the student acts differently in two states
+        that look alike, or the expert lacks support that the divergence needs.
     """
     pi, star = ns.common(solve.check_policy(mdp, student, "student"), solve.check_policy(mdp, expert, "expert"))
     validate.positive("student", pi, ["h", "s", "a"], "a softmax student gives every action positive probability")
+    if divergence is not None:
+        check_divergence(divergence)
+        divergence.check_support(star)
     shapes = {"MDPs": mdp.batch_shape, "student": tuple(pi.shape[3:]), "expert": tuple(star.shape[3:])}
     if len({shape for shape in shapes.values() if shape}) > 1:
         raise ValueError(f"batch shapes differ: {', '.join(f'{who} {shape}' for who, shape in shapes.items())}")
@@ -64,62 +84,114 @@ def check_pair(mdp: TabularMDP, student: Array, expert: Array) -> tuple[Array, A
     return pi, star
 
 
-def visible(mdp: TabularMDP, x: Array) -> Array:
-    """`(H,S,...)` that depends on the state only through the observation, as `(H,O,...)`."""
-    if not mdp.aliased and np.array_equal(mdp.observation, range(mdp.shape[1])):
-        return x
-    return x[:, np.unique(np.asarray(mdp.observation), return_index=True)[1]]
-
-
-def spread(mdp: TabularMDP, y: Array) -> Array:
-    """`(H,O,...)` as `(H,S,...)`: every state gets the entry of its observation."""
-    return y[:, mdp.observation.tolist()]
-
-
-def pool(mdp: TabularMDP, x: Array) -> Array:
-    """Sum of `(H,S,...)` over the states behind each observation: `(H,O,...)`."""
-    if not mdp.aliased:
-        return visible(mdp, x)
-    o = np.asarray(mdp.observation)
-    return ns.stack([x[:, np.flatnonzero(o == k)].sum(axis=1) for k in range(mdp.observations)], axis=1)
-
-
-def belief(mdp: TabularMDP, occupancy: Array) -> Array:
-    """`d_h(s|o)`, shape `(H,S,*B)`: which state it is, given what the student sees; uniform where `o` is never seen."""
-    if not mdp.aliased:
-        return occupancy * 0 + 1
-    seen, size = spread(mdp, pool(mdp, occupancy)), spread(mdp, pool(mdp, occupancy * 0 + 1))
-    never = ns.iszero(seen)
-    return ns.where(never, 1 / size, occupancy / ns.where(never, seen * 0 + 1, seen))
-
-
 def covariance(p: Array, x: Array, y: Array, axis: int) -> Array:
     """`Cov_p(x, y)` along `axis`."""
     centred = x - (p * x).sum(axis=axis, keepdims=True)
     return (p * centred * y).sum(axis=axis)
 
 
-def _score(divergence: FDivergence, star: Array, pi: Array, weight: Any) -> Array:
-    """`w h_f(u)`, shape `(H,S,A,*B)`."""
+class Point:
+    """Student and expert in an MDP: what every objective is made of, each computed once, when asked for.
+
+    Arrays are checked, in one number system, with aligned batch axes.
+    """
+
+    def __init__(self, mdp: TabularMDP, h: Any, pi: Array, p: Array, r: Array, rho: Array, *pair: Array) -> None:
+        self.mdp, self.h, self.pi, self.p, self.r, self.rho = mdp, h, pi, p, r, rho
+        self.star, self.weight = (*pair, None, None)[:2]
+
+    @cached_property
+    def values(self) -> tuple[Array, Array]:
+        """`v, q` of the student."""
+        return solve.backward(self.pi, self.p, self.r)
+
+    @cached_property
+    def occupancy(self) -> Array:
+        """`d_h(s)` of the student."""
+        return solve.forward(self.pi, self.p, self.rho)
+
+    @cached_property
+    def flow(self) -> Array:
+        """`d_h(s) pi_h(a|s)`."""
+        return self.occupancy[:, :, None] * self.pi
+
+    @cached_property
+    def score(self) -> Array:
+        """`w h_f(u)`, shape `(H,S,A,*B)`."""
+        score = self.h(self.star / self.pi)
+        return score if self.weight is None else self.weight[:, :, None] * score
+
+    @property
+    def return_gradient(self) -> Array:
+        """`dJ/d theta[h,o,a]`."""
+        v, q = self.values
+        return pool(self.mdp, self.flow * (q - v[:, :, None]))
+
+    @property
+    def local_gradient(self) -> Array:
+        """`dL/d theta[h,o,a]`."""
+        mean = (self.pi * self.score).sum(axis=2)
+        return pool(self.mdp, self.flow * (mean[:, :, None] - self.score))
+
+    def given_observation(self, x: Array) -> Array:
+        """`E[x | o]`, from `(H,S,A,*B)` to `(H,O,A,*B)`."""
+        if not self.mdp.aliased:
+            return visible(self.mdp, x)
+        return pool(self.mdp, belief(self.mdp, self.occupancy)[:, :, None] * x)
+
+    def velocity(self, geometry: str) -> Array:
+        """Motion of the logits at `eta = 0`, up to a constant per observation."""
+        if geometry == "euclidean":
+            return -self.local_gradient
+        return self.given_observation(self.score)
+
+    def rate(self, geometry: str) -> Array:
+        """Claim 1's sum of covariances."""
+        seen, q = pool(self.mdp, self.occupancy), self.given_observation(self.values[1])
+        terms = covariance(visible(self.mdp, self.pi), q, self.velocity(geometry), axis=2)
+        return (seen * terms).sum(axis=1).sum(axis=0)
+
+
+def at(
+    mdp: TabularMDP,
+    student: Array,
+    expert: Array,
+    divergence: FDivergence,
+    weight: Any,
+    wanted: Callable[[Point], Any],
+) -> Any:
+    """What is `wanted` of a `Point`: everything is checked once, then computed in pieces; arguments as
+    `local_gradient`."""
     check_divergence(divergence)
-    score = divergence.ratio_score(star, pi)
-    if weight is None:
-        return score
-    w = ns.asarray(weight)
-    validate.batched("weight", w, score.shape[:2], ["h", "s"])
-    validate.finite("weight", w, ["h", "s"])
-    w = ns.common(w, score)[0]
-    return solve.align(w, score.ndim - 3, 2)[:, :, None] * score
+    pi, star = check_pair(mdp, student, expert, divergence)
+    pi, p, r, rho = solve.problem(mdp, pi)
+    batch = np.broadcast_shapes(tuple(pi.shape[3:]), tuple(r.shape[3:]), tuple(star.shape[3:]))
+    pi, star = (ns.broadcast_to(x, (*mdp.shape, *batch)) for x in (pi, star))
+    operands = [(pi, 3), (p, 4), (r, 3), (rho, 1), (star, 3)]
+    if weight is not None:
+        w = ns.asarray(weight)
+        validate.batched("weight", w, mdp.shape[:2], ["h", "s"])
+        validate.finite("weight", w, ["h", "s"])
+        operands.append((solve.align(ns.common(w, pi)[0], pi.ndim - 3, 2), 2))
+    return in_pieces(lambda *arrays: wanted(Point(mdp, divergence.h, *arrays)), *operands)
+
+
+def evaluate(
+    mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence, weight: Array | None = None
+) -> Evaluation:
+    """Values, occupancy, policy gradient and local gradient in one pass; arguments and errors as `local_gradient`."""
+
+    def wanted(x: Point) -> tuple[Array, ...]:
+        return (*x.values, x.occupancy, x.return_gradient, x.local_gradient)
+
+    return Evaluation(*at(mdp, student, expert, divergence, weight, wanted))
 
 
 def pooled_score(
     mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence, weight: Array | None = None
 ) -> Array:
     """`E[w h_f(u) | o]`, shape `(H,O,A,*B)`: up to a constant per observation, the natural step on the logits."""
-    pi, star = check_pair(mdp, student, expert)
-    score = _score(divergence, star, pi, weight)
-    given = belief(mdp, solve.occupancy(mdp, pi))
-    return pool(mdp, given[:, :, None] * score)
+    return at(mdp, student, expert, divergence, weight, lambda x: x.velocity("natural"))
 
 
 def local_loss(mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence) -> Array:
@@ -144,17 +216,13 @@ def local_gradient(
     Raises:
         ValueError: invalid policies, or missing support (the message names the place).
     """
-    pi, star = check_pair(mdp, student, expert)
-    score = _score(divergence, star, pi, weight)
-    centred = score - (pi * score).sum(axis=2)[:, :, None]
-    return pool(mdp, -solve.occupancy(mdp, pi)[:, :, None] * pi * centred)
+    return at(mdp, student, expert, divergence, weight, lambda x: x.local_gradient)
 
 
 def return_gradient(mdp: TabularMDP, student: Array) -> Array:
     """Policy gradient `dJ/d theta[h,o,a]`, shape `(H,O,A,*B)` (Sutton et al. 2000)."""
-    pi = solve.check_policy(mdp, student, "student")
-    d, a = solve.occupancy(mdp, pi), solve.advantage(mdp, pi)
-    return pool(mdp, d[:, :, None] * solve.align(pi, a.ndim - 3, 3) * a)
+    pi, p, r, rho = solve.problem(mdp, solve.check_policy(mdp, student, "student"))
+    return in_pieces(lambda *arrays: Point(mdp, None, *arrays).return_gradient, (pi, 3), (p, 4), (r, 3), (rho, 1))
 
 
 def improvement_rate(
@@ -173,15 +241,7 @@ def improvement_rate(
         ValueError: as `local_gradient`, or an unknown geometry.
     """
     check_geometry(geometry)
-    pi, star = check_pair(mdp, student, expert)
-    d = solve.occupancy(mdp, pi)
-    given = belief(mdp, d)[:, :, None]
-    seen, q = pool(mdp, d), pool(mdp, given * solve.values(mdp, pi)[1])
-    g = pool(mdp, given * _score(divergence, star, pi, weight))
-    p = visible(mdp, pi)
-    if geometry == "euclidean":
-        g = seen[:, :, None] * p * (g - (p * g).sum(axis=2)[:, :, None])
-    return (seen * covariance(p, q, g, axis=2)).sum(axis=1).sum(axis=0)
+    return at(mdp, student, expert, divergence, weight, lambda x: x.rate(geometry))
 
 
 def occupancy_ratio(mdp: TabularMDP, student: Array, expert: Array) -> Array:

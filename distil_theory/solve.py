@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from distil_theory import number_systems as ns
 from distil_theory import validate
+from distil_theory.batching import in_pieces
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
 
@@ -59,12 +60,31 @@ def _one_system(mdp: TabularMDP, policy: Array) -> list[Array]:
     return ns.common(policy, mdp.transition, mdp.reward, mdp.initial)
 
 
-def _problem(mdp: TabularMDP, policy: Array) -> list[Array]:
+def problem(mdp: TabularMDP, policy: Array) -> list[Array]:
     """Policy, transition (BLAS-ready if unbatched), reward and initial with equally many batch axes."""
     pi, p, r, rho = _one_system(mdp, policy)
     n = max(pi.ndim - 3, len(mdp.batch_shape))
     p = p if not mdp.batch_shape and n <= 1 else align(p, n, 4)
     return [align(pi, n, 3), p, align(r, n, 3), align(rho, n, 1)]
+
+
+def backward(pi: Array, p: Array, r: Array) -> tuple[Array, Array]:
+    """The kernel of `values`: arrays whose batch axes are aligned, already checked."""
+    steps = r.shape[0]
+    v, q = [None] * steps, [None] * steps
+    for h in reversed(range(steps)):
+        q[h] = r[h] + (pi[h] * 0 if h == steps - 1 else ns.contract(p[h], v[h + 1]))
+        v[h] = (pi[h] * q[h]).sum(axis=1)
+    return ns.stack(v), ns.stack(q)
+
+
+def forward(pi: Array, p: Array, rho: Array) -> Array:
+    """The kernel of `occupancy`: arrays whose batch axes are aligned, already checked."""
+    d = [rho + pi[0, :, 0] * 0]
+    for h in range(pi.shape[0] - 1):
+        flow = d[h][:, None] * pi[h]
+        d.append(ns.einsum("ij...,ijk...->k...", flow, align(p[h], flow.ndim - 2, 3)))
+    return ns.stack(d)
 
 
 def values(mdp: TabularMDP, policy: Array) -> tuple[Array, Array]:
@@ -73,13 +93,8 @@ def values(mdp: TabularMDP, policy: Array) -> tuple[Array, Array]:
     Raises:
         ValueError: the policy does not fit the MDP.
     """
-    pi, p, r, _ = _problem(mdp, check_policy(mdp, policy))
-    v, q = [None] * mdp.shape[0], [None] * mdp.shape[0]
-    for h in reversed(range(mdp.shape[0])):
-        last = h == mdp.shape[0] - 1
-        q[h] = r[h] + (pi[h] * 0 if last else ns.contract(p[h], v[h + 1]))
-        v[h] = (pi[h] * q[h]).sum(axis=1)
-    return ns.stack(v), ns.stack(q)
+    pi, p, r, _ = problem(mdp, check_policy(mdp, policy))
+    return in_pieces(backward, (pi, 3), (p, 4), (r, 3))
 
 
 def advantage(mdp: TabularMDP, policy: Array) -> Array:
@@ -90,12 +105,8 @@ def advantage(mdp: TabularMDP, policy: Array) -> Array:
 
 def occupancy(mdp: TabularMDP, policy: Array) -> Array:
     """State distribution `d_h(s)` at each step, shape `(H,S,*B)`; every step sums to one."""
-    pi, p, _, rho = _problem(mdp, check_policy(mdp, policy))
-    d = [rho + pi[0, :, 0] * 0]
-    for h in range(mdp.shape[0] - 1):
-        flow = d[h][:, None] * pi[h]
-        d.append(ns.einsum("ij...,ijk...->k...", flow, align(p[h], flow.ndim - 2, 3)))
-    return ns.stack(d)
+    pi, p, _, rho = problem(mdp, check_policy(mdp, policy))
+    return in_pieces(forward, (pi, 3), (p, 4), (rho, 1))
 
 
 def expected_return(mdp: TabularMDP, policy: Array) -> Array:

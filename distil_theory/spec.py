@@ -23,6 +23,7 @@ import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import validate
+from distil_theory.batching import compact
 from distil_theory.number_systems import Array
 
 
@@ -71,7 +72,8 @@ class TabularMDP:
         validate.distribution("transition", p, axes, len(axes) - 1)
         validate.finite("reward", r, axes[:-1])
         validate.distribution("initial", rho, ["s"], 0)
-        p, r, rho = _own(p), _own(r), _own(rho)
+        # copies: a frozen spec must not change with the caller's arrays
+        p, r, rho = compact(p), compact(r), compact(rho)
         if stationary:
             p, r = (ns.broadcast_to(x[None], (steps, *x.shape)) for x in (p, r))
         seen = range(states) if self.observation is None else self.observation
@@ -191,13 +193,6 @@ class Bandit(TabularMDP):
         row = row.reshape(1, 1, 1, states, *(1 for _ in batch_axes))
         p = ns.broadcast_to(row, (1, *r.shape[:2], states, *r.shape[2:]))
         super().__init__(p, r[None], rho, None, observation, batch_ndim)
-
-
-def _own(x: Array) -> Array:
-    """A copy, so that a frozen spec cannot change with the caller's array; repeated axes stay repeated by view."""
-    strides = x.stride() if ns.is_torch(x) else x.strides
-    kept = x[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in strides)]
-    return ns.broadcast_to(kept.clone() if ns.is_torch(x) else kept.copy(), x.shape)
 
 
 def _one_like(x: Array) -> Array:

@@ -22,9 +22,10 @@ import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import objectives, solve, validate
-from distil_theory.divergences import FORWARD_KL, FDivergence, check_divergence
+from distil_theory.aliasing import belief, pool, spread, visible
+from distil_theory.divergences import FORWARD_KL, FDivergence
 from distil_theory.number_systems import Array
-from distil_theory.objectives import belief, check_pair, pool, spread, visible
+from distil_theory.objectives import check_pair
 from distil_theory.spec import TabularMDP
 
 
@@ -42,12 +43,12 @@ def direction(
         ValueError: as `objectives.local_gradient`, or an unknown geometry.
     """
     objectives.check_geometry(geometry)
-    if geometry == "euclidean":
-        g = -objectives.local_gradient(mdp, student, expert, divergence, weight)
-    else:
-        g = objectives.pooled_score(mdp, student, expert, divergence, weight)
-    p = visible(mdp, check_pair(mdp, student, expert)[0])
-    return g - (p * g).sum(axis=2)[:, :, None]
+
+    def wanted(x: objectives.Point) -> Array:
+        g, p = x.velocity(geometry), visible(mdp, x.pi)
+        return g - (p * g).sum(axis=2)[:, :, None]
+
+    return objectives.at(mdp, student, expert, divergence, weight, wanted)
 
 
 def project(mdp: TabularMDP, student: Array, step_direction: Array, features: Sequence[Array]) -> Array:
@@ -157,12 +158,10 @@ def proximal_step(mdp: TabularMDP, student: Array, expert: Array, divergence: FD
         ValueError: invalid policies or support; `eta <= 0`; a dual solve that did not converge.
         TypeError: another divergence than forward KL outside float64.
     """
-    pi, star = check_pair(mdp, student, expert)
+    pi, star = check_pair(mdp, student, expert, divergence)
     eta = _check_step(eta, pi)
     if not np.all(np.asarray(eta > 0)):
         raise ValueError(f"eta must be positive, not {eta}")
-    check_divergence(divergence)
-    divergence.ratio_score(star, pi)  # support errors before any work
     batch_ndim = max(pi.ndim - 3, eta.ndim)
     given = solve.align(belief(mdp, solve.occupancy(mdp, pi)), batch_ndim, 2)[:, :, None]
     pi, star = solve.align(pi, batch_ndim, 3), solve.align(star, batch_ndim, 3)

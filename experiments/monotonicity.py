@@ -53,16 +53,16 @@ FAMILY = [
 
 def count_small(family: list, actions: int, n: int, seed: int, block: int, *, fingerprint: str) -> list[int]:
     """Failures of a small step of every (divergence, geometry) of the family among `n` random bandits."""
-    margins = [prevalence.small_step(name, geometry) for name, geometry in family]
-    return prevalence.count_failures(margins, actions, n, seed, block).tolist()
+    steps = [prevalence.small_step(name, geometry) for name, geometry in family]
+    return prevalence.count_failures(steps, prevalence.draws(actions, n, seed, block)).tolist()
 
 
 def count_steps(steps: list, actions: int, n: int, seed: int, block: int, *, fingerprint: str) -> list[int]:
     """Failures of a natural step of every (divergence, eta) among `n` random bandits; `eta = 0` is the small step."""
-    margins = [
+    sized = [
         prevalence.natural_step(name, eta) if eta else prevalence.small_step(name, "natural") for name, eta in steps
     ]
-    return prevalence.count_failures(margins, actions, n, seed, block).tolist()
+    return prevalence.count_failures(sized, prevalence.draws(actions, n, seed, block)).tolist()
 
 
 def simplex(lattice: int) -> pd.DataFrame:
@@ -72,11 +72,12 @@ def simplex(lattice: int) -> pd.DataFrame:
     points = np.stack([i[inside], j[inside], lattice - i[inside] - j[inside]])
     student = np.full(points.shape, 1 / 3)
     reward = np.array([[1.0], [1.0], [0.0]]) + 0 * student
-    exact = prevalence.Draw(reward, np.ones(points.shape), points)
+    floats = prevalence.Bandits(reward, student, points / lattice)
+    exact = prevalence.Bandits(reward, np.ones(points.shape), points)
     better = np.sign(lattice - 3 * points[2])  # J* - J = (1 - k/n) - 2/3, in whole numbers
     table = {f"expert_{a + 1}": points[a] / lattice for a in range(3)} | {"gap_sign": better}
     for name in DRAWN:
-        table[name] = prevalence.signs(prevalence.small_step(name, "natural"), reward, student, points / lattice, exact)
+        table[name] = prevalence.signs(prevalence.small_step(name, "natural"), floats, exact)
     return pd.DataFrame(table)
 
 

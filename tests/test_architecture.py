@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "distil_theory"
-LAYERS = ["number_systems", "validate", "spec", "solve", "divergences", "objectives", "updates", "instances"]
+LAYERS = [
+    *("number_systems", "batching", "validate", "spec", "aliasing", "solve", "divergences", "objectives", "updates"),
+    *("instances",),
+]
 
 
 def imported(path: Path) -> set[str]:

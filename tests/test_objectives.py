@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distil_theory import aliasing, objectives, solve, updates
 from distil_theory import number_systems as ns
-from distil_theory import objectives, solve, updates
 from distil_theory.divergences import CATALOGUE, FDivergence, alpha, generalized_js, skewed_js
 from distil_theory.spec import TabularMDP, stack
 from distil_theory.strategies import mdps, pairs
@@ -133,7 +133,7 @@ def test_claim_1_exactly(problems):
             step = updates.direction(mdp, student, expert, d, geometry, weight)
             rate = objectives.improvement_rate(mdp, student, expert, d, geometry, weight)
             assert updates.first_order_change(mdp, student, step) == rate
-            centre = (objectives.visible(mdp, student) * step).sum(axis=2)
+            centre = (aliasing.visible(mdp, student) * step).sum(axis=2)
             assert (centre == 0).all()
         assert (
             rate

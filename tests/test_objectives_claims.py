@@ -7,8 +7,8 @@ import sympy
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from distil_theory import aliasing, objectives, solve, updates
 from distil_theory import number_systems as ns
-from distil_theory import objectives, solve, updates
 from distil_theory.divergences import CATALOGUE, FORWARD_KL, alpha, generalized_js, skewed_js
 from distil_theory.spec import TabularMDP
 from distil_theory.strategies import bandits, mdps, pairs
@@ -87,7 +87,7 @@ def test_pooling_by_hand():
     )
     pi = exact([[["1/3", "2/3"], ["1/2", "1/2"], ["1/3", "2/3"]]])
     star = exact([[["2/3", "1/3"], ["1/2", "1/2"], ["1/3", "2/3"]]])
-    given_o = objectives.belief(mdp, solve.occupancy(mdp, pi))
+    given_o = aliasing.belief(mdp, solve.occupancy(mdp, pi))
     assert (given_o == exact([["2/3", 1, "1/3"]])).all()
     # u in state 0 is (2, 1/2), in state 2 it is (1, 1): E[u|o] = (5/3, 2/3); centred under (1/3, 2/3), mean 1
     step = updates.direction(mdp, pi, star, FORWARD_KL)
@@ -99,5 +99,5 @@ def test_pooling_by_hand():
     assert objectives.improvement_rate(mdp, pi, star, FORWARD_KL, "euclidean") == expected
     # a never visited observation: uniform belief
     never = TabularMDP(mdp.transition, mdp.reward, [0, 1, 0], None, [0, 1, 0])
-    assert (objectives.belief(never, solve.occupancy(never, pi)) == exact([["1/2", 1, "1/2"]])).all()
+    assert (aliasing.belief(never, solve.occupancy(never, pi)) == exact([["1/2", 1, "1/2"]])).all()
     assert objectives.improvement_rate(never, pi, star, FORWARD_KL) == 0

@@ -10,10 +10,22 @@ from hypothesis import find
 from distil_theory import number_systems as ns
 from distil_theory import objectives, prevalence, solve, updates
 from distil_theory.divergences import BY_NAME, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL
-from distil_theory.prevalence import Draw, count_failures, draws, exact_sign, natural_step, signs, small_step, wilson
+from distil_theory.prevalence import (
+    Bandits,
+    Step,
+    count_failures,
+    draws,
+    exact_sign,
+    natural_step,
+    pieces,
+    signs,
+    small_step,
+    wilson,
+)
 from distil_theory.spec import Bandit
 from distil_theory.strategies import bandits, pairs
 
+FIELDS = ("reward", "student", "expert")
 ACTIONS = pytest.mark.parametrize("actions", [2, 3, 5])
 
 
@@ -28,14 +40,16 @@ def exact(*vectors):
 
 @ACTIONS
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_margins_are_the_rates_of_the_library(actions, name):
+def test_motions_have_the_rates_of_the_library(actions, name):
     draw, mdp, pi, star = sample(actions)
     for geometry in ("natural", "euclidean"):
-        margin, size = small_step(name, geometry)(*draw)
+        step = small_step(name, geometry)
+        motion = step.motion(draw)
         rate = objectives.improvement_rate(mdp, pi, star, BY_NAME[name], geometry)
-        assert (abs(margin - rate) <= 1e-13 * (1 + size)).all()
-        assert (size > 0).all()
-        np.testing.assert_array_equal(signs(small_step(name, geometry), *draw), np.sign(rate))
+        size = (draw.student * abs(motion)).sum(axis=0)
+        assert (abs((draw.gradient * motion).sum(axis=0) - rate) <= 1e-13 * (1 + size)).all()
+        assert 0 < abs(motion).max() <= 2 * step.bound(draw)
+        np.testing.assert_array_equal(signs(step, draw), np.sign(rate))
 
 
 @ACTIONS
@@ -47,7 +61,7 @@ def test_natural_step_has_the_sign_of_the_actual_change(actions, name, eta):
     change = solve.expected_return(mdp, updates.exponential_step(mdp, pi, step, eta)) - solve.expected_return(mdp, pi)
     clear = abs(change) > 1e-12
     assert clear.mean() > 0.9
-    np.testing.assert_array_equal(signs(natural_step(name, eta), *draw)[clear], np.sign(change)[clear])
+    np.testing.assert_array_equal(signs(natural_step(name, eta), draw)[clear], np.sign(change)[clear])
 
 
 @ACTIONS
@@ -55,7 +69,7 @@ def test_draws(actions):
     n = prevalence.CHUNK + 1000
     chunks = list(draws(actions, n, 3))
     assert [c.reward.shape for c in chunks] == [(actions, prevalence.CHUNK), (actions, 1000)]
-    reward, student, expert = (np.concatenate(x, axis=1) for x in zip(*chunks, strict=True))
+    reward, student, expert = (np.concatenate([getattr(c, x) for c in chunks], axis=1) for x in FIELDS)
     assert ((reward * (expert - student)).sum(axis=0) > 0).all()
     for p in (student, expert):
         np.testing.assert_allclose(p.sum(axis=0), 1, rtol=1e-12)
@@ -68,32 +82,82 @@ def test_draws(actions):
 
 def test_draws_are_reproducible_and_blocks_differ():
     first, again, block, seed = (next(draws(3, 100, *key)) for key in ((1,), (1,), (1, 1), (2,)))
-    np.testing.assert_array_equal(first, again)
+    for x in FIELDS:
+        np.testing.assert_array_equal(getattr(first, x), getattr(again, x))
     assert not np.array_equal(first.student, block.student)
     assert not np.array_equal(first.student, seed.student)
 
 
 def test_counts_do_not_depend_on_what_is_counted_together():
-    margins = [small_step("reverse_kl", "natural"), natural_step("jensen_shannon", 0.5)]
+    steps = [small_step("reverse_kl", "natural"), natural_step("jensen_shannon", 0.5)]
     n = prevalence.CHUNK + 500
-    together = count_failures(margins, 3, n, 5)
-    np.testing.assert_array_equal(together, [count_failures([m], 3, n, 5)[0] for m in margins])
-    apart = [sum((signs(m, *draw) < 0).sum() for draw in draws(3, n, 5)) for m in margins]
+    together = count_failures(steps, draws(3, n, 5))
+    np.testing.assert_array_equal(together, [count_failures([step], draws(3, n, 5))[0] for step in steps])
+    apart = [sum((signs(step, draw) < 0).sum() for draw in draws(3, n, 5)) for step in steps]
     np.testing.assert_array_equal(together, apart)
-    one = [Draw(*(np.array(x)[:, i : i + 1] for x in draw)) for draw in draws(3, 60, 5) for i in range(60)]
-    whole = count_failures(margins, 3, 60, 5)
-    np.testing.assert_array_equal(whole, [sum((signs(m, *d) < 0).sum() for d in one) for m in margins])
+    (draw,) = draws(3, 60, 5)
+    one = [Bandits(*(getattr(draw, x)[:, i : i + 1] for x in FIELDS)) for i in range(60)]
+    whole = count_failures(steps, [draw])
+    np.testing.assert_array_equal(whole, [sum((signs(step, d) < 0).sum() for d in one) for step in steps])
+
+
+def test_given_arrays_are_counted_only_where_the_expert_is_better():
+    n, steps = prevalence.CHUNK + 700, [small_step("reverse_kl", "natural"), small_step("forward_kl", "euclidean")]
+    rng = np.random.default_rng(4)
+    reward = rng.random((3, n))
+    student, expert = (rng.dirichlet(np.ones(3), n).T for _ in range(2))
+    # a tie and two experts that differ from the student by one unit in the last place
+    reward[:, :3] = [[0.75, 0.25, 0.5], [0.25, 0.75, 0.5], [0.5, 0.5, 0.5]]
+    student[:, :3] = expert[:, :3] = [[0.25], [0.25], [0.5]]
+    expert[:2, :3] += [[2.0**-54], [-(2.0**-54)]]
+    better = (reward * (expert - student)).sum(axis=0) > 0
+    assert 0.4 < better.mean() < 0.6
+    whole = Bandits(reward, student, expert)
+    advantage = reward - (student * reward).sum(axis=0)
+    rates = [(advantage * student * step.motion(whole)).sum(axis=0) for step in steps]
+    expected = [int(((rate < 0) & better)[3:].sum()) for rate in rates]
+    assert count_failures(steps, pieces(reward, student, expert)).tolist() == expected
+    assert min(expected) > 100
+
+
+@pytest.mark.parametrize(
+    ("field", "index", "value", "message"),
+    [
+        (
+            "student",
+            (0, 20_000),
+            -0.1,
+            "columns from 16384 on: student has the negative probability -0.1 at a=0, n=3616",
+        ),
+        ("student", (slice(None), 3), [0, 0.5, 0.5], "columns from 0 on: student is 0 at a=0, n=3"),
+        ("expert", (1, 5), 0.9, "columns from 0 on: expert at n=5 sums to"),
+        ("expert", (1, 5), np.nan, "columns from 0 on: expert is nan at a=1, n=5"),
+        ("reward", (2, 7), np.inf, "columns from 0 on: reward is inf at a=2, n=7"),
+    ],
+)
+def test_bad_given_arrays(field, index, value, message):
+    arrays = {
+        "reward": np.ones((3, 20_001)),
+        "student": np.full((3, 20_001), 1 / 3),
+        "expert": np.full((3, 20_001), 1 / 3),
+    }
+    arrays[field][index] = value
+    with pytest.raises(ValueError, match=message):
+        count_failures([small_step("reverse_kl", "natural")], pieces(**arrays))
+    arrays["expert"] = np.ones((2, 5))
+    with pytest.raises(ValueError, match="expert has shape"):
+        next(pieces(**arrays))
 
 
 @ACTIONS
 def test_safe_steps_never_fail_and_their_neighbours_do(actions):
     safe = [small_step("forward_kl", "natural"), natural_step("reverse_kl", 1.0), natural_step("jensen_shannon", 2.0)]
-    assert count_failures(safe, actions, 20_000, 7).tolist() == [0, 0, 0]
+    assert count_failures(safe, draws(actions, 20_000, 7)).tolist() == [0, 0, 0]
     near = (("reverse_kl", 0.5), ("reverse_kl", 1.5), ("jensen_shannon", 1.0), ("jensen_shannon", 4.0))
     beside = [natural_step(d, eta) for d, eta in near]
     beside += [small_step(d, "natural") for d in ("reverse_kl", "jensen_shannon", "hellinger", "pearson_chi2")]
     beside += [small_step("forward_kl", "euclidean")]
-    counts = count_failures(beside, actions, 20_000, 7)
+    counts = count_failures(beside, draws(actions, 20_000, 7))
     assert (counts == 0).all() if actions == 2 else (counts > 0).all()
 
 
@@ -103,10 +167,10 @@ def test_near_zero_margins_are_decided_exactly():
     up = unit + np.array([[e], [-e], [0]])
     for reward, sign in (([0.75, 0.25, 0.5], 1), ([0.25, 0.75, 0.5], 0), ([0.5, 0.5, 0.25], 0)):
         r = np.array(reward)[:, None]
-        margin, size = small_step("forward_kl", "natural")(r, unit, up)
-        assert abs(margin[0]) < 1e-12 * size[0]
-        assert signs(small_step("forward_kl", "natural"), r, unit, up).tolist() == [sign]
-        assert signs(small_step("reverse_kl", "natural"), r, unit, up).tolist() == [sign]
+        bandits = Bandits(r, unit, up)
+        assert abs(bandits.gap[0]) < 1e-12
+        assert signs(small_step("forward_kl", "natural"), bandits).tolist() == [sign]
+        assert signs(small_step("reverse_kl", "natural"), bandits).tolist() == [sign]
 
 
 @pytest.mark.parametrize("digits", [10, 20, 30])
@@ -125,12 +189,12 @@ def test_signs_beyond_floats(digits, sign):
         r1 = ns.convert([str(near.str(45, radius=False))], "rational")[0]
     reward = np.array([r1, *exact([1, 0])[0]], dtype=object)
     assert exact_sign(small_step("reverse_kl", "natural"), reward, pi, star) == sign
-    floats = [ns.convert(x, "float64")[:, None] for x in (reward, pi, star)]
-    margin = small_step("reverse_kl", "natural")
-    drawn = Draw(*(x[:, None] for x in (reward, pi, star)))
+    floats = Bandits(*(ns.convert(x, "float64")[:, None] for x in (reward, pi, star)))
+    step = small_step("reverse_kl", "natural")
+    drawn = Bandits(*(x[:, None] for x in (reward, pi, star)))
     if digits > 15:
-        assert abs(margin(*floats)[0][0]) < 1e-15
-        assert signs(margin, *floats, exact=drawn).tolist() == [sign]
+        assert abs((floats.gradient * step.motion(floats)).sum()) < 1e-15
+        assert signs(step, floats, exact=drawn).tolist() == [sign]
 
 
 def test_ties_count_as_zero():
@@ -143,7 +207,7 @@ def test_ties_count_as_zero():
     assert exact_sign(small_step("total_variation", "natural"), *tie) == 0
     assert exact_sign(small_step("forward_kl", "natural"), *tie) == 1
     with pytest.raises(ArithmeticError, match="not decided by 256 bits"):
-        exact_sign(lambda r, p, s: ([flint.arb(0, 1)], 1), *tie)
+        exact_sign(Step(lambda u: u * flint.arb(0, 1)), *tie)
 
 
 def test_counterexamples_can_be_found():
@@ -200,7 +264,7 @@ def test_bad_margins():
 
 
 def test_a_tie_is_no_failure():
-    assert count_failures([lambda r, p, s: (r[0] * 0, r[0] * 0 + 1)], 3, 20, 0).tolist() == [0]
+    assert count_failures([Step(lambda u: u * 0)], draws(3, 20, 0)).tolist() == [0]
 
 
 def test_weights_are_normalised_exactly():

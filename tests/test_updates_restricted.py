@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from distil_theory import instances, objectives, strategies, updates
+from distil_theory import aliasing, instances, objectives, strategies, updates
 from distil_theory import number_systems as ns
 from distil_theory.divergences import FORWARD_KL, JENSEN_SHANNON
 
@@ -28,7 +28,7 @@ def test_a_full_class_is_no_restriction(pair):
     everything = ns.convert(np.eye(int(np.prod(shape))).reshape(-1, *shape), "rational")
     whole = updates.direction(mdp, pi, star, FORWARD_KL)
     gap = updates.project(mdp, pi, whole, everything) - whole
-    visited = objectives.pool(mdp, updates.solve.occupancy(mdp, pi)) > 0
+    visited = aliasing.pool(mdp, updates.solve.occupancy(mdp, pi)) > 0
     assert not np.any(gap[visited])  # where nobody goes the class need not move
 
 
