@@ -1,17 +1,17 @@
 """What every experiment shares: its command line, resumable parallel work, tables, figures, manifest.
 
 Files are written to a temporary name and moved into place, so nothing is ever written half. Work that has been done
-under `--out` for the same code and settings is found again (joblib's `Memory`); `--fresh` forgets it.
+under `--out` for the same code and settings is found again (`distil_theory.parallel`); `--fresh` forgets it.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +20,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 import distil_theory
+from distil_theory import parallel
+from distil_theory.parallel import console
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "figures"
@@ -42,7 +41,6 @@ STYLE: Any = {
     "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False,
     "lines.linewidth": 1.3, "figure.dpi": 150, "savefig.dpi": 200, "pdf.fonttype": 42, "mathtext.fontset": "cm",
 }  # fmt: skip
-console = Console()
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it dislikes reproducible time stamps
 
 
@@ -85,26 +83,14 @@ def command_line(name: str, description: str, argv: Sequence[str] | None = None)
     for half_written in (args.out / CACHE).glob(f"{UNFINISHED}*"):  # a killed run's
         half_written.unlink(missing_ok=True)
     if args.fresh:
-        joblib.Memory(args.out / CACHE, verbose=0).clear(warn=False)
+        shutil.rmtree(args.out / CACHE)
+        (args.out / CACHE).mkdir()
     return args
-
-
-def code_fingerprint() -> str:
-    """Hash of every source file and of the numerical libraries: results of other code are not taken for ours."""
-    digest = hashlib.sha256("".join(version(p) for p in ("numpy", "scipy", "python-flint")).encode())
-    for folder in (Path(distil_theory.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def run_tasks(function: Callable[..., Any], tasks: Sequence[tuple], args: argparse.Namespace, label: str) -> list[Any]:
     """`function(*task)` for every task, in parallel, with progress; finished tasks are found again under `--out`."""
-    stored = joblib.Memory(args.out / CACHE, verbose=0).cache(function)
-    fingerprint = code_fingerprint()
-    work = (joblib.delayed(stored)(*task, fingerprint=fingerprint) for task in tasks)
-    results = joblib.Parallel(n_jobs=args.jobs, return_as="generator")(work)
-    return list(track(results, description=label, total=len(tasks), console=console, transient=True))
+    return parallel.run(function, tasks, jobs=args.jobs, cache=args.out / CACHE, label=label)
 
 
 @contextmanager
@@ -141,7 +127,7 @@ def save_manifest(path: Path, args: argparse.Namespace, files: Sequence[str], se
     packages = ("numpy", "scipy", "sympy", "matplotlib", "pandas", "python-flint", "joblib")
     manifest = {
         "distil_theory": distil_theory.__version__,
-        "code": code_fingerprint(),
+        "code": parallel.code_fingerprint(Path(__file__).parent),
         "quick": args.quick,
         "seed": args.seed,
         "seeds": args.seeds,

@@ -51,13 +51,13 @@ FAMILY = [
 ]  # the proximal step has the first-order change of the natural one
 
 
-def count_small(family: list, actions: int, n: int, seed: int, block: int, *, fingerprint: str) -> list[int]:
+def count_small(family: list, actions: int, n: int, seed: int, block: int) -> list[int]:
     """Failures of a small step of every (divergence, geometry) of the family among `n` random bandits."""
     steps = [prevalence.small_step(name, geometry) for name, geometry in family]
     return prevalence.count_failures(steps, prevalence.draws(actions, n, seed, block)).tolist()
 
 
-def count_steps(steps: list, actions: int, n: int, seed: int, block: int, *, fingerprint: str) -> list[int]:
+def count_steps(steps: list, actions: int, n: int, seed: int, block: int) -> list[int]:
     """Failures of a natural step of every (divergence, eta) among `n` random bandits; `eta = 0` is the small step."""
     sized = [
         prevalence.natural_step(name, eta) if eta else prevalence.small_step(name, "natural") for name, eta in steps
@@ -129,11 +129,12 @@ def worst_cases() -> pd.DataFrame:
     rows = []
     for name in DRAWN:
         divergence = BY_NAME[name]
-        for gap in gaps:
-            worst = worst_case.worst_loss(divergence, gap, *RANGE)
+        curve = worst_case.Curve(divergence, *RANGE)
+        for gap, loss in zip(gaps, curve.loss(gaps), strict=True):
+            worst = curve.worst(gap)
             pi, star = worst.student[None, None], worst.expert[None, None]
             rate = objectives.improvement_rate(Bandit(worst.reward), pi, star, divergence)
-            rows.append([name, *RANGE, gap, worst.loss / divergence.unit, -float(rate) / divergence.unit])
+            rows.append([name, *RANGE, gap, loss / divergence.unit, -float(rate) / divergence.unit])
     return pd.DataFrame(rows, columns=["divergence", "low", "high", "gap", "worst_loss", "attained"])
 
 
