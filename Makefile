@@ -18,12 +18,13 @@ export MKL_NUM_THREADS := 1
 
 reproduce: $(CORE)
 	$(BIN)/python -m experiments.monotonicity
+	$(BIN)/python -m experiments.worst_case
 
 test: $(TEST)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Debian without python3-venv has no ensurepip: then virtualenv, installed beside the system's packages, does the job.
 $(BIN)/pip:

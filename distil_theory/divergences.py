@@ -183,8 +183,7 @@ def skewed_js(beta: float | Fraction) -> FDivergence:
     b = _finite("skewed_js beta", beta)
     if b <= 0:
         raise ValueError(f"skewed_js beta must be positive, not {beta}")
-    mixed = _mixture(b / (1 + b), f"skewed_js_{_text(b)}", f"skewed JS {_text(b)}", normalised=True)
-    return mixed
+    return _mixture(b / (1 + b), f"skewed_js_{_text(b)}", f"skewed JS {_text(b)}", normalised=True)
 
 
 def generalized_js(beta: float | Fraction, convention: str = "special_cased") -> FDivergence:
@@ -242,3 +241,10 @@ def _text(q: Fraction) -> str:
 CATALOGUE = (FORWARD_KL, REVERSE_KL, JENSEN_SHANNON, HELLINGER, PEARSON, NEYMAN, TOTAL_VARIATION)
 """The named divergences; `alpha`, `skewed_js` and `generalized_js` are families."""
 BY_NAME = {d.name: d for d in CATALOGUE}
+
+
+def named(divergence: str) -> FDivergence:
+    """The divergence of the catalogue with this name; `ValueError` if there is none."""
+    if divergence not in BY_NAME:
+        raise ValueError(f"unknown divergence {divergence!r}: choose from {', '.join(BY_NAME)}")
+    return BY_NAME[divergence]

@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 
 from distil_theory import number_systems as ns
 from distil_theory import validate
-from distil_theory.divergences import BY_NAME, FDivergence
+from distil_theory.divergences import named
 from distil_theory.number_systems import Array
 from distil_theory.objectives import check_geometry
 
@@ -92,21 +92,15 @@ def _dot(x: Array, y: Array) -> Array:
 def small_step(divergence: str, geometry: str) -> Step:
     """One small step: fails iff the first-order change of the return is negative (claim 1)."""
     check_geometry(geometry)
-    return Step(_named(divergence).h, "euclidean" if geometry == "euclidean" else "natural")
+    return Step(named(divergence).h, "euclidean" if geometry == "euclidean" else "natural")
 
 
 def natural_step(divergence: str, eta: float) -> Step:
     """A natural step of size `eta > 0`: fails iff `Cov_pi(r, exp(eta h)) < 0` (claim 7d)."""
-    h = _named(divergence).h
+    h = named(divergence).h
     if not (np.isfinite(eta) and eta > 0):
         raise ValueError(f"eta must be positive and finite, not {eta!r}")
     return Step(h, eta=eta)
-
-
-def _named(divergence: str) -> FDivergence:
-    if divergence not in BY_NAME:
-        raise ValueError(f"unknown divergence {divergence!r}: choose from {', '.join(BY_NAME)}")
-    return BY_NAME[divergence]
 
 
 def draws(actions: int, n: int, seed: int, block: int = 0) -> Iterator[Bandits]:
@@ -172,6 +166,10 @@ def _refuse(bandits: Bandits, start: int) -> None:
         raise ValueError(f"in the columns from {start} on: {bad}") from None
 
 
+def _change(step: Step, bandits: Bandits) -> Array:
+    return _dot(bandits.gradient, step.motion(bandits))
+
+
 def _undecided(bandits: Bandits, value: np.ndarray, motion: np.ndarray, bound: float) -> np.ndarray:
     """Indices of the bandits where floats cannot tell the sign of `value = <dJ/d theta, motion>`."""
     # first against a bound for the whole chunk; what that leaves open, against the terms of the bandit itself
@@ -214,9 +212,13 @@ def exact_sign(step: Step, reward: Array, student: Array, expert: Array) -> int:
     student, expert = student / student.sum(), expert / expert.sum()
     if (reward * (expert - student)).sum() <= 0:
         return 0
-    with ns.precision(BITS):
-        bandit = Bandits(*(ns.convert(x, "ball")[:, None] for x in (reward, student, expert)))
-        (ball,) = _dot(bandit.gradient, step.motion(bandit))
+    columns = [x[:, None] for x in (reward, student, expert)]
+    try:
+        (value,) = _change(step, Bandits(*columns))
+        return int(value > 0) - int(value < 0)
+    except TypeError:  # the score is not rational
+        with ns.precision(BITS):
+            (ball,) = _change(step, Bandits(*(ns.convert(x, "ball") for x in columns)))
     if ball > 0 or ball < 0:
         return 1 if ball > 0 else -1
     if not ball.rad() < 1e-30:

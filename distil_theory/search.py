@@ -9,6 +9,7 @@ on the supremum, whatever happens: every answer is made feasible to rounding and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,13 @@ from scipy.optimize import minimize
 
 from distil_theory import parallel, validate
 from distil_theory.batching import in_pieces
-from distil_theory.divergences import BY_NAME, FDivergence, check_divergence
-from distil_theory.worst_case import KINK, WorstCase, largest_gap
+from distil_theory.divergences import FDivergence, named
+from distil_theory.worst_case import KINK, Curve, WorstCase, largest_gap
 
 SMALLEST = 1e-7
 """Student probabilities stay above this during the ascent."""
+PER_KIND = 8
+"""Starts of one kind: a step of finite size can have several local maxima."""
 
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -61,7 +64,7 @@ def worst_bandit(
     actions: int = 3,
     seed: int = 0,
     starts: int = 50_000,
-    ascents: int = 8,
+    ascents: int = 32,
 ) -> WorstCase:
     """The worst bandit that the search finds.
 
@@ -76,11 +79,11 @@ def worst_bandit(
     Raises:
         ValueError: a range, gap, step or size that no bandit has, or `h(0+) = -inf` with `low = 0`: no supremum.
     """
-    divergence = BY_NAME[divergence] if isinstance(divergence, str) else divergence
-    check_divergence(divergence)
+    divergence = named(divergence) if isinstance(divergence, str) else divergence
+    infinite = Curve(divergence, low, high, eta).infinite  # and a range or step that no bandit has is refused
     if not 0 < gap <= largest_gap(low, high) * (1 + 1e-12):
         raise ValueError(f"gap must lie in (0, {largest_gap(low, high):.6g}], not {gap}")
-    if low == 0 and divergence.needs_expert_support:
+    if infinite:
         raise ValueError(f"{divergence.name} has h(0+) = -inf: with low = 0 there is no worst bandit")
     actions, starts = validate.whole("actions", actions, 2), validate.whole("starts", starts, 1)
     gap = min(gap, largest_gap(low, high))
@@ -132,7 +135,7 @@ def _random(rng: np.random.Generator, actions: int, n: int, gap: float, low: flo
 def _with_mean(ratio: np.ndarray, weight: np.ndarray, mean: np.ndarray | float, low: float, high: float) -> np.ndarray:
     """The ratios moved towards `low` or `high` until their weighted mean is right; they stay within."""
     total = weight.sum(axis=0)
-    now, mean = (weight * ratio).sum(axis=0) / total, (weight * mean).sum(axis=0) / total
+    now, mean = (weight * ratio).sum(axis=0) / total, np.clip((weight * mean).sum(axis=0) / total, low, high)
     down = np.where(now > mean, (mean - low) / np.where(now > mean, now - low, 1), 1)
     up = np.where(now < mean, (high - mean) / np.where(now < mean, high - now, 1), 1)
     return np.clip(np.where(now > mean, low + down * (ratio - low), high - up * (high - ratio)), low, high)
@@ -153,15 +156,15 @@ def _feasible(
 
 
 def _diverse(points: Points, loss: np.ndarray, count: int) -> Iterator[int]:
-    """The best feasible starts, each of another kind: which actions are right, and on which the expert gains."""
+    """The best starts, at most `PER_KIND` of each kind: which actions are right, and on which the expert gains."""
     reward, _, ratio = points
-    kinds = set()
+    kinds: Counter[tuple] = Counter()
     for i in np.argsort(-loss):
         kind = tuple(sorted(zip(reward[:, i] > 0.5, ratio[:, i] > 1, strict=True)))
-        if kind not in kinds:
-            kinds.add(kind)
+        if kinds[kind] < PER_KIND:
+            kinds[kind] += 1
             yield int(i)
-        if len(kinds) == count:
+        if kinds.total() == count:
             return
 
 
@@ -174,15 +177,17 @@ def _ascend(loss: Any, start: Points, gap: float, low: float, high: float) -> Po
     sides = [(1 + KINK, high) if u > 1 else (low, 1 - KINK) for u in start[2]]
     bounds = np.array([(0, 1)] * n + [(SMALLEST, 1)] * n + sides)
 
+    scale = 1 / max(abs(float(loss(*start))), 1e-3)  # SLSQP expects values of the order of one
+
     def objective(x: np.ndarray) -> float:
-        return -float(loss(*x.reshape(3, n)))
+        return -float(loss(*x.reshape(3, n))) * scale
 
     def slope(x: np.ndarray) -> np.ndarray:
         # central differences, one batch for all coordinates, one-sided at the bounds
         step = 1e-6 * np.maximum(x, 1e-3) * np.eye(len(x))
         up, down = (np.clip(x[:, None] + s, bounds[:, :1], bounds[:, 1:]) for s in (step, -step))
         values = loss(*np.concatenate([up, down], axis=1).reshape(3, n, -1))
-        return -(values[: len(x)] - values[len(x) :]) / (up - down).diagonal()
+        return -(values[: len(x)] - values[len(x) :]) / (up - down).diagonal() * scale
 
     def constraints(x: np.ndarray) -> np.ndarray:
         r, p, u = x.reshape(3, n)
@@ -201,6 +206,6 @@ def _ascend(loss: Any, start: Points, gap: float, low: float, high: float) -> Po
     ]
     x = np.clip(np.concatenate(start), bounds[:, 0], bounds[:, 1])
     end = minimize(objective, x, jac=slope, bounds=bounds, constraints=limits, method="SLSQP",
-                   options={"maxiter": 300, "ftol": 1e-14}).x  # fmt: skip
+                   options={"maxiter": 120, "ftol": 1e-14}).x  # fmt: skip
     reward, student, ratio = np.clip(end, bounds[:, 0], bounds[:, 1]).reshape(3, n)
     return reward, student, ratio

@@ -98,7 +98,7 @@ class Envelope:
             return [(t, 1.0)]
         a, b = float(self.x[i]), float(self.x[i + 1])
         weight = min(max((t - a) / (b - a), 0.0), 1.0)
-        return [(x, w) for x, w in ((a, 1 - weight), (b, weight)) if w > 0]
+        return [(x, w) for x, w in ((a, 1 - weight), (b, weight)) if w > 1e-12]
 
 
 def _lower_hull(x: np.ndarray, y: np.ndarray) -> list[int]:
@@ -174,7 +174,7 @@ class Curve:
             raise ValueError(
                 f"gap must lie in (0, {self.most:.6g}], the largest with ratios in [{self.low}, {self.high}], not {gap}"
             )
-        return np.atleast_1d(np.minimum(gaps, self.most))
+        return np.minimum(gaps, self.most).ravel()
 
     def _best(self, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The mass of rewarded actions with the largest loss, and that loss."""

@@ -14,16 +14,21 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import pandas as pd
 
 import distil_theory
 from distil_theory import parallel
+from distil_theory.divergences import BY_NAME
 from distil_theory.parallel import console
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,12 +41,33 @@ OKABE_ITO = {
     "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
     "yellow": "#F0E442", "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7",
 }  # fmt: skip
+LINES = {
+    "forward_kl": (OKABE_ITO["blue"], "-", "o"),
+    "reverse_kl": (OKABE_ITO["vermillion"], "--", "s"),
+    "jensen_shannon": (OKABE_ITO["orange"], "-.", "^"),
+    "hellinger": (OKABE_ITO["green"], ":", "D"),
+    "pearson_chi2": (OKABE_ITO["purple"], (0, (4, 1, 1, 1, 1, 1)), "v"),
+    "neyman_chi2": (OKABE_ITO["sky"], (0, (1, 2)), "P"),
+    "total_variation": (OKABE_ITO["black"], (0, (6, 2)), "x"),
+    "forward_kl_proximal": (OKABE_ITO["sky"], (0, (5, 1)), "*"),
+}
+"""Colour, line style and marker of each divergence, the same in every picture."""
 STYLE: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "legend.frameon": False,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False,
     "lines.linewidth": 1.3, "figure.dpi": 150, "savefig.dpi": 200, "pdf.fonttype": 42, "mathtext.fontset": "cm",
 }  # fmt: skip
 logging.getLogger("fontTools").setLevel(logging.ERROR)  # it dislikes reproducible time stamps
+
+
+def label(name: str) -> str:
+    """How a picture calls a divergence."""
+    return "forward KL, proximal" if name == "forward_kl_proximal" else BY_NAME[name].label
+
+
+def plain(name: str) -> str:
+    """The same for a terminal."""
+    return label(name).replace("$\\chi^2$", "chi^2")
 
 
 def _at_least(least: int) -> Callable[[str], int]:
@@ -120,6 +146,29 @@ def save_figure(figure: Any, path: Path) -> None:
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         with replacing(path.with_suffix(suffix)) as temporary:
             figure.savefig(temporary, metadata=metadata)
+
+
+def draw_panels(panels: Mapping[str, tuple[Callable[..., None], float]], out: Path, name: str) -> list[str]:
+    """Draw each panel as `<name>_<panel>` and all of them as the page `<name>`; returns the names of the files.
+
+    Args:
+        panels: name to a function that draws into a figure, and the height in inches; all are 6.75 wide.
+        out: the folder.
+        name: of the experiment.
+    """
+    heights = [height for _, height in panels.values()]
+    with plt.rc_context(STYLE):
+        page = plt.figure(figsize=(6.75, sum(heights)))
+        parts: Any = page.subfigures(len(panels), 1, height_ratios=heights)
+        figures = [(page, name)]
+        for part, (panel, (drawing, height)) in zip(parts, panels.items(), strict=True):
+            figures.append((plt.figure(figsize=(6.75, height)), f"{name}_{panel}"))
+            for figure in (part, figures[-1][0]):
+                drawing(figure)
+        for figure, file in figures:
+            save_figure(figure, out / file)
+            plt.close(figure)
+    return [f"{file}{suffix}" for _, file in figures for suffix in (".png", ".pdf")]
 
 
 def save_manifest(path: Path, args: argparse.Namespace, files: Sequence[str], settings: dict[str, Any]) -> None:

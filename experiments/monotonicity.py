@@ -201,7 +201,7 @@ def verdicts() -> tuple[Table, list[str]]:
             numbers = [f"{float(x):+.4f}" for x in (rate, *motion)]
             if motion[2] > 0:
                 numbers[-1] = f"[red]{numbers[-1]}[/]"  # the worse action gains
-            table.add_row(divergence.label.replace("$\\chi^2$", "chi^2"), *numbers, verdict)
+            table.add_row(harness.plain(divergence.name), *numbers, verdict)
             if divergence.name == "forward_kl" and not raises:
                 violations.append("claim 2: forward KL lowers the reward of the teaching instance")
             if divergence.name in ("reverse_kl", "jensen_shannon", "hellinger") and raises:
@@ -277,7 +277,7 @@ def _prevalence_table(rates: pd.DataFrame) -> Table:
     drawn = rates[rates["divergence"].isin(DRAWN) & (rates["geometry"] != "proximal")]
     for (name, geometry), group in drawn.groupby(["divergence", "geometry"], sort=False):
         cells = [f"{value:.2%}" if value else "never" for value in group.sort_values("actions")["value"]]
-        table.add_row(BY_NAME[name].label.replace("$\\chi^2$", "chi^2"), geometry, *cells)
+        table.add_row(harness.plain(name), geometry, *cells)
     return table
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -19,24 +18,11 @@ from matplotlib.tri import Triangulation
 from distil_theory import instances, updates
 from distil_theory.divergences import BY_NAME
 from experiments import harness
+from experiments.harness import LINES, label
 from experiments.harness import OKABE_ITO as C
 
-LINES = {
-    "forward_kl": (C["blue"], "-", "o"),
-    "reverse_kl": (C["vermillion"], "--", "s"),
-    "jensen_shannon": (C["orange"], "-.", "^"),
-    "hellinger": (C["green"], ":", "D"),
-    "pearson_chi2": (C["purple"], (0, (4, 1, 1, 1, 1, 1)), "v"),
-    "neyman_chi2": (C["sky"], (0, (1, 2)), "P"),
-    "total_variation": (C["black"], (0, (6, 2)), "x"),
-    "forward_kl_proximal": (C["sky"], (0, (5, 1)), "*"),
-}
 WORSE, RAISES, LOWERS = "#e6e6e6", "#cfe8df", C["vermillion"]
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
-
-
-def _label(name: str) -> str:
-    return "forward KL, proximal" if name == "forward_kl_proximal" else BY_NAME[name].label
 
 
 def simplex(figure: Any, table: pd.DataFrame) -> None:
@@ -66,7 +52,7 @@ def simplex(figure: Any, table: pd.DataFrame) -> None:
             axis.annotate(
                 text, corner, xytext=(0, -2 if va == "top" else 2), textcoords="offset points", ha=ha, va=va, fontsize=6
             )
-        axis.set_title(_label(name), pad=4)
+        axis.set_title(label(name), pad=4)
         axis.set_aspect("equal")
         axis.set_axis_off()
         axis.set(xlim=(-0.06, 1.06), ylim=(-0.12, 0.98))
@@ -102,7 +88,7 @@ def returns(figure: Any, table: pd.DataFrame) -> None:
         )
         for name, group in part.groupby("divergence", sort=False):
             colour, style, _ = LINES[name]
-            axis.plot(group["eta"], group["return"], color=colour, ls=style, label=_label(name))
+            axis.plot(group["eta"], group["return"], color=colour, ls=style, label=label(name))
             if group["tangent"].notna().any():
                 head = group[group["eta"] <= right / 4]
                 axis.plot(head["eta"], head["tangent"], color=colour, lw=0.6, alpha=0.9)
@@ -129,7 +115,7 @@ def failure_rates(figure: Any, table: pd.DataFrame) -> None:
             colour, style, marker = LINES[name]
             group = table[(table["geometry"] == geometry) & (table["divergence"] == name)].sort_values("actions")
             axis.plot(
-                group["actions"], group["value"], color=colour, ls=style, marker=marker, ms=3.5, label=_label(name)
+                group["actions"], group["value"], color=colour, ls=style, marker=marker, ms=3.5, label=label(name)
             )
             axis.fill_between(group["actions"], group["lower"], group["upper"], color=colour, alpha=0.2, lw=0)
         axis.set_xscale("log", base=2)
@@ -149,11 +135,11 @@ def step_sizes(figure: Any, table: pd.DataFrame) -> None:
     axis = figure.subplots()
     for name, group in table.groupby("divergence", sort=False):
         colour, style, _ = LINES[name]
-        axis.plot(group["eta"], group["value"], color=colour, ls=style, label=_label(name))
+        axis.plot(group["eta"], group["value"], color=colour, ls=style, label=label(name))
         axis.fill_between(group["eta"], group["lower"], group["upper"], color=colour, alpha=0.2, lw=0)
     for eta, name in ((0, "forward_kl"), (1, "reverse_kl"), (2, "jensen_shannon")):
         colour, _, marker = LINES[name]
-        text = f"safe: {_label(name)}"
+        text = f"safe: {label(name)}"
         axis.plot([eta], [0], marker, color=colour, ms=6, clip_on=False, zorder=5, label=text)
     axis.set(xlabel=r"size $\eta$ of the natural step", ylabel="steps that lower the reward", ylim=(0, None))
     axis.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, symbol=" %"))
@@ -169,7 +155,7 @@ def worst_cases(figure: Any, table: pd.DataFrame) -> None:
     axis = figure.subplots()
     for name, group in table.groupby("divergence", sort=False):
         colour, style, marker = LINES[name]
-        axis.plot(group["gap"], group["worst_loss"], color=colour, ls=style, label=_label(name))
+        axis.plot(group["gap"], group["worst_loss"], color=colour, ls=style, label=label(name))
         axis.plot(group["gap"][::5], group["attained"][::5], marker, color=colour, ms=3.5)
     axis.axhline(0, color="0.6", lw=0.6)
     axis.text(
@@ -195,22 +181,7 @@ PANELS: dict[str, tuple[Callable[[Any, pd.DataFrame], None], str, float]] = {
 
 def draw(tables: dict[str, pd.DataFrame], out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    files = []
-    with plt.rc_context(harness.STYLE):
-        for panel, (drawing, table, height) in PANELS.items():
-            figure = plt.figure(figsize=(6.75, height))
-            drawing(figure, tables[table])
-            files += _save(figure, out / f"monotonicity_{panel}")
-        heights = [height for *_, height in PANELS.values()]
-        page = plt.figure(figsize=(6.75, sum(heights)))
-        parts: Any = page.subfigures(len(PANELS), 1, height_ratios=heights)
-        for part, (drawing, table, _) in zip(parts, PANELS.values(), strict=True):
-            drawing(part, tables[table])
-        files += _save(page, out / "monotonicity")
-    return files
-
-
-def _save(figure: Any, path: Path) -> list[str]:
-    harness.save_figure(figure, path)
-    plt.close(figure)
-    return [path.with_suffix(s).name for s in (".png", ".pdf")]
+    panels = {
+        name: (lambda figure, f=f, t=table: f(figure, tables[t]), height) for name, (f, table, height) in PANELS.items()
+    }
+    return harness.draw_panels(panels, out, "monotonicity")

@@ -207,7 +207,12 @@ def test_ties_count_as_zero():
     assert exact_sign(small_step("total_variation", "natural"), *tie) == 0
     assert exact_sign(small_step("forward_kl", "natural"), *tie) == 1
     with pytest.raises(ArithmeticError, match="not decided by 256 bits"):
-        exact_sign(Step(lambda u: u * flint.arb(0, 1)), *tie)
+        exact_sign(Step(lambda u: ns.log(u) * flint.arb(0, 1)), *tie)
+    # sign(u - 1) at u = 1 is known to rationals, not to balls
+    level = exact([1, 1, 0, 0, 0], ["1/5"] * 5, ["2/5", "1/10", "1/20", "1/4", "1/5"])
+    assert exact_sign(small_step("total_variation", "natural"), *level) == 0
+    better = exact([1, 1, 0, 0, 0], ["1/5"] * 5, ["4/10", "1/10", "1/10", "1/5", "1/5"])
+    assert exact_sign(small_step("total_variation", "natural"), *better) == 1
 
 
 def test_counterexamples_can_be_found():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from distil_theory import instances, objectives, updates
 from distil_theory.divergences import (
@@ -18,7 +19,7 @@ from distil_theory.divergences import (
 )
 from distil_theory.solve import expected_return
 from distil_theory.spec import Bandit
-from distil_theory.worst_case import Envelope, largest_gap, safe_gap, worst_loss
+from distil_theory.worst_case import Curve, Envelope, largest_gap, safe_gap, worst_loss
 
 ALL = [*CATALOGUE, alpha(0.3), alpha(3), skewed_js(0.2)]
 SETTINGS = [(1e-4, 0.1, 4), (0.02, 0.05, 3), (0.2, 0.2, 2.5), (0.15, 0.5, 1.4), (0.6923, 0.1, 4)]
@@ -154,3 +155,84 @@ def test_total_variation_cannot_be_excused_by_a_small_range():
 def test_bad_input_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         worst_loss(REVERSE_KL, *arguments)
+
+
+@by_name
+@pytest.mark.parametrize("eta", [None, 0.7])
+def test_many_gaps_at_once(divergence, eta):
+    curve = Curve(divergence, 0.1, 4, eta)
+    gaps = np.linspace(0, curve.most, 7)[1:].reshape(2, 3)
+    losses = curve.loss(gaps)
+    assert losses.shape == (2, 3)
+    np.testing.assert_allclose(losses, [[curve.worst(gap).loss for gap in row] for row in gaps], rtol=0, atol=1e-12)
+    assert curve.loss(0.1).shape == ()
+
+
+def test_the_ends():
+    # m -> 0: like log(1/m) for reverse KL, like 1/m for Neyman, bounded for the others
+    for divergence, growth in (
+        (REVERSE_KL, np.log(1e3)),
+        (NEYMAN, None),
+        (JENSEN_SHANNON, 0),
+        (HELLINGER, 0),
+        (PEARSON, 0),
+    ):
+        near, nearer = (float(Curve(divergence, m, 4).loss(0.05)) for m in (1e-6, 1e-9))
+        if growth is None:
+            assert nearer / near == pytest.approx(1000, rel=0.01)
+        else:  # p (1-p) [chord falls by growth (M - a)/(M - m)] at p near 1/2
+            assert nearer - near == pytest.approx(0.18 * growth, rel=0.2, abs=2e-4)
+    # M -> inf: concave scores are bounded, Pearson grows like M/4
+    for divergence in (REVERSE_KL, JENSEN_SHANNON, HELLINGER, NEYMAN):
+        big, bigger = (float(Curve(divergence, 0.1, high).loss(0.05)) for high in (1e4, 1e6))
+        assert bigger == pytest.approx(big, rel=0.05)
+    assert float(Curve(PEARSON, 0.1, 1e6).loss(0.05)) / 1e6 == pytest.approx(
+        float(Curve(PEARSON, 0.1, 1e5).loss(0.05)) / 1e5, rel=1e-3
+    )
+    # the largest gap leaves one bandit: ratios M and m
+    for divergence in ALL:
+        curve = Curve(divergence, 0.1, 4)
+        p, h = 0.9 / 3.9, divergence.h(np.array([0.1, 4.0]))
+        assert float(curve.loss(curve.most)) == pytest.approx(-p * (1 - p) * (h[1] - h[0]), rel=1e-9)
+
+
+def test_a_chord_touches_the_curve_where_calculus_says():
+    # K = exp(eta (sqrt u - 1)) is concave up to sqrt u = 1/eta, then convex: the chord from m touches at t with
+    # K(t) - K(m) = K'(t) (t - m)
+    eta, low, high = 0.7, 0.02, 10.0
+    envelope = Envelope(lambda u: np.exp(eta * (np.sqrt(u) - 1)), low, high)
+
+    def k(u):
+        return np.exp(eta * (np.sqrt(u) - 1))
+
+    touch = brentq(lambda t: k(t) - k(low) - k(t) * eta / (2 * np.sqrt(t)) * (t - low), 1 / eta**2, high, xtol=1e-15)
+    for t in (0.5, 2.0, touch * 0.999):
+        assert float(envelope(np.array([t]))[0]) == pytest.approx(
+            k(low) + (k(touch) - k(low)) * (t - low) / (touch - low), rel=1e-11
+        )
+    assert float(envelope(np.array([8.0]))[0]) == k(8.0)
+    (a, _), (b, _) = envelope.support(1.0)
+    assert (a, b) == (low, pytest.approx(touch, abs=1e-4))
+
+
+@by_name
+def test_the_safe_gap_is_a_zero_of_the_curve_for_many_ranges(divergence):
+    for low, high in ((0.01, 1.5), (0.3, 20), (0.9, 1.1)):
+        curve = Curve(divergence, low, high)
+        gap = curve.safe_gap()
+        if divergence is FORWARD_KL:
+            assert gap == 0
+        else:
+            assert abs(curve.loss(gap)) < 1e-8 * max(1, abs(divergence.h(np.array([low, high]))).max())
+
+
+def test_the_curve_refuses_what_no_bandit_has():
+    curve = Curve(REVERSE_KL, 0.1, 4)
+    for gaps in ([0.1, 0.8], [0.0, 0.1], [np.nan]):
+        with pytest.raises(ValueError, match="gap must lie in"):
+            curve.loss(np.array(gaps))
+    with pytest.raises(ValueError, match="divergence must be an FDivergence"):
+        Curve("reverse_kl", 0.1, 4)
+    infinite = Curve(REVERSE_KL, 0, 4)
+    assert infinite.loss(np.array([0.1, 0.2])).tolist() == [np.inf, np.inf]
+    assert infinite.worst(0.1).student.shape == (0,)
