@@ -228,5 +228,7 @@ def contract(transition: Array, v: Array) -> Array:
         `(S, A, *B)`. One MDP goes through BLAS, also for many value functions at once; a batch through `einsum`.
     """
     if transition.ndim == 3 and v.ndim <= 2:
-        return transition @ v
+        # one large product: numpy would take a batch of S products with (A, S') matrices one by one
+        states, actions, successors = transition.shape
+        return (transition.reshape(-1, successors) @ v).reshape(states, actions, *v.shape[1:])
     return einsum("ijk...,k...->ij...", transition, v)
