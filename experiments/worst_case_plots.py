@@ -94,10 +94,11 @@ def safe_gaps(figure: Any, tables: dict[str, pd.DataFrame]) -> None:
     for axis, name in zip(axes, names, strict=True):
         grid = table[table["divergence"] == name].pivot(index="high", columns="low", values="safe_gap")
         filled = axis.contourf(grid.columns, grid.index, grid, levels=levels, cmap="cividis_r", extend="max")
-        lines = axis.contour(
-            grid.columns, grid.index, grid, levels=[0.05, 0.1, 0.2, 0.3, 0.5], colors="black", linewidths=0.5
-        )
-        axis.clabel(lines, fmt="%g", fontsize=5.5)
+        drawn = [0.05, 0.1, 0.2, 0.3, 0.5]
+        lines = axis.contour(grid.columns, grid.index, grid, levels=drawn, colors="black", linewidths=0.5)
+        middle = grid.columns[abs(grid.columns - 0.35).argmin()]
+        spots = [(middle, np.interp(x, grid[middle], grid.index)) for x in drawn if x < grid[middle].max()]
+        axis.clabel(lines, fmt="%g", fontsize=5.5, manual=spots)
         axis.set(yscale="log", xlabel="smallest ratio $m$", title=label(name))
     axes[0].set_ylabel("largest ratio $M$")
     ticks = [1.1, 1.5, 2, 3, 5, 10, 20]
@@ -154,17 +155,15 @@ def boundary(figure: Any, tables: dict[str, pd.DataFrame]) -> None:
         for axis, end in zip(axes, ("low", "high"), strict=True):
             part = group[group["end"] == end]
             axis.plot(part["value"], part["loss"], color=colour, ls=style, label=label(name))
-    axes[0].set(
-        xscale="log",
-        yscale="symlog",
-        xlabel=f"smallest ratio $m$ (largest {RANGE[1]:g})",
-        ylabel="largest loss per unit step",
-    )
-    axes[1].set(xscale="log", yscale="symlog", xlabel=f"largest ratio $M$ (smallest {RANGE[0]:g})")
+    axes[0].set(xlabel=f"smallest ratio $m$ (largest {RANGE[1]:g})", ylabel="largest loss per unit step")
+    axes[1].set(xlabel=f"largest ratio $M$ (smallest {RANGE[0]:g})")
     for axis in axes:
+        axis.set_xscale("log")
+        axis.set_yscale("symlog", linthresh=0.1, linscale=0.6)
+        axis.set_ylim(bottom=-0.1)
         axis.axhline(0, color="0.6", lw=0.6, zorder=0)
-    axes[0].text(2e-5, 8e3, "like $1/m$", fontsize=6.5, color=LINES["neyman_chi2"][0])
-    axes[0].text(2e-5, 4.5, r"like $\log(1/m)$", fontsize=6.5, color=LINES["reverse_kl"][0])
+    axes[0].text(1.5e-4, 1.2e4, "like $1/m$", fontsize=6.5, color=LINES["neyman_chi2"][0])
+    axes[0].text(1.5e-4, 3.5, r"like $\log(1/m)$", fontsize=6.5, color=LINES["reverse_kl"][0])
     axes[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     title = f"(e) Towards the ends, at $J^*-J={GAP:g}$: what is bounded as $m\\to 0$, and as $M\\to\\infty$"
     figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
