@@ -172,6 +172,8 @@ def at(
         w = ns.asarray(weight)
         validate.batched("weight", w, mdp.shape[:2], ["h", "s"])
         validate.finite("weight", w, ["h", "s"])
+        if tuple(w.shape[2:]) not in ((), batch):
+            raise ValueError(f"weight has batch shape {tuple(w.shape[2:])}, the MDPs and policies have {batch}")
         operands.append((solve.align(ns.common(w, pi)[0], pi.ndim - 3, 2), 2))
     return in_pieces(lambda *arrays: wanted(Point(mdp, divergence.h, *arrays)), *operands)
 

@@ -12,6 +12,7 @@ from typing import Any
 import joblib
 from rich.console import Console
 from rich.progress import track
+from threadpoolctl import threadpool_limits
 
 console = Console()
 
@@ -41,5 +42,7 @@ def run(
     if cache is not None:
         folder = Path(inspect.getfile(function)).parent
         function = joblib.Memory(cache / code_fingerprint(folder), verbose=0).cache(function)
-    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(function)(*task) for task in tasks)
-    return list(track(results, description=label, total=len(tasks), console=console, transient=True))
+    work = (joblib.delayed(function)(*task) for task in tasks)
+    with threadpool_limits(1):  # as in the worker processes: BLAS adds in another order with more threads
+        results = joblib.Parallel(n_jobs=jobs, return_as="generator")(work)
+        return list(track(results, description=label, total=len(tasks), console=console, transient=True))

@@ -8,7 +8,8 @@ A step fails iff `<dJ/d theta, x> < 0`, where `dJ/d theta = pi (r - J)` and `x` 
 for a *small natural step* (claim 1). *A natural step of size eta* moves to `pi exp(eta h_f(u)) / Z` and fails iff the
 same holds for `x = exp(eta h_f(u))` (claim 7d). With `x = u` it is the gap `J* - J`.
 
-A sign that floats cannot decide is decided in ball arithmetic, on the very floats that were drawn, read as rationals.
+A sign that floats cannot decide is decided in ball arithmetic, on the very floats that were drawn, read as rationals
+and normalised. (Given columns that sum to one only to 1e-9 are the same bandits only to 1e-9, too.)
 """
 
 from __future__ import annotations
@@ -83,6 +84,10 @@ class Step:
     def bound(self, bandits: Bandits) -> float:
         """The size that no entry of the motion exceeds twice: `h` never decreases, so its ends are enough."""
         return 1.0 if self.eta is not None else abs(self.h(bandits.extremes[1])).max()
+
+    def condition(self, bandits: Bandits) -> float:
+        """By how much the motion may magnify rounding, beyond what `UNDECIDED` has room for: `exp` does by `eta h`."""
+        return 1.0 if self.eta is None else max(1.0, 1e-3 * self.eta * abs(self.h(bandits.extremes[1])).max())
 
 
 def _dot(x: Array, y: Array) -> Array:
@@ -170,15 +175,19 @@ def _change(step: Step, bandits: Bandits) -> Array:
     return _dot(bandits.gradient, step.motion(bandits))
 
 
-def _undecided(bandits: Bandits, value: np.ndarray, motion: np.ndarray, bound: float) -> np.ndarray:
+def _undecided(
+    bandits: Bandits, value: np.ndarray, motion: np.ndarray, bound: float, condition: float = 1.0
+) -> np.ndarray:
     """Indices of the bandits where floats cannot tell the sign of `value = <dJ/d theta, motion>`."""
-    # first against a bound for the whole chunk; what that leaves open, against the terms of the bandit itself
-    size, coarse = abs(value), UNDECIDED * bandits.extremes[0] * bound
+    # first against a bound for the whole chunk; what that leaves open, against the terms of the bandit itself, and
+    # against the rounding of a score, of the order of one, that nearly vanishes
+    size, coarse = abs(value), UNDECIDED * condition * bandits.extremes[0] * max(bound, 1.0)
     if size.min() > coarse:
         return np.empty(0, dtype=int)
     unclear = np.flatnonzero(~(size > coarse))
-    terms = _dot(bandits.student[:, unclear], abs(motion[:, unclear])) * abs(bandits.reward[:, unclear]).max(axis=0)
-    return unclear[~(size[unclear] > UNDECIDED * terms)]
+    largest = abs(bandits.reward[:, unclear]).max(axis=0)
+    terms = UNDECIDED * condition * _dot(bandits.student[:, unclear], abs(motion[:, unclear])) + 1e-15
+    return unclear[~(size[unclear] > largest * terms)]
 
 
 def signs(step: Step, bandits: Bandits, exact: Bandits | None = None) -> np.ndarray:
@@ -197,7 +206,7 @@ def signs(step: Step, bandits: Bandits, exact: Bandits | None = None) -> np.ndar
     motion = step.motion(bandits)
     value = _dot(bandits.gradient, motion)
     out = np.sign(value).astype(np.int8)
-    for i in _undecided(bandits, value, motion, step.bound(bandits)):
+    for i in _undecided(bandits, value, motion, step.bound(bandits), step.condition(bandits)):
         out[i] = _exactly(step, exact or bandits, i)
     return out
 
@@ -243,7 +252,8 @@ def count_failures(steps: Sequence[Step], blocks: Iterable[Bandits]) -> np.ndarr
             value = _dot(bandits.gradient, motion)
             failed = (value < 0) & better
             counts[k] += np.count_nonzero(failed)
-            for i in {*_undecided(bandits, value, motion, step.bound(bandits)), *unclear[failed[unclear]]}:
+            open_ = _undecided(bandits, value, motion, step.bound(bandits), step.condition(bandits))
+            for i in {*open_, *unclear[failed[unclear]]}:
                 counts[k] += (_exactly(step, bandits, i) < 0) - int(failed[i])
     return counts
 

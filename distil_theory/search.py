@@ -21,7 +21,8 @@ from scipy.optimize import minimize
 from distil_theory import parallel, validate
 from distil_theory.batching import in_pieces
 from distil_theory.divergences import FDivergence, named
-from distil_theory.worst_case import KINK, Curve, WorstCase, largest_gap
+from distil_theory.envelope import KINK
+from distil_theory.worst_case import Curve, WorstCase, largest_gap
 
 SMALLEST = 1e-7
 """Student probabilities stay above this during the ascent."""

@@ -17,10 +17,8 @@ Khat(b)`. For concave `h` (reverse KL, Jensen-Shannon, Hellinger) the worst band
 one of them nearly abandoned by the expert and one over-weighted, and one unrewarded near the ratio 1: the teaching
 instance is the generic worst case.
 
-An envelope is the curve itself where `h` bends the right way and a chord elsewhere; only the ends of chords that touch
-the curve are numerical, found to about 1e-6 of the range, which the value of the chord sees squared. Every answer comes
-with the bandit that attains it. For total variation the supremum is approached, not attained, by ratios next to its
-kink.
+Every answer comes with the bandit that attains it, or an error if floats cannot hold its masses. For total variation
+the supremum is approached, not attained, by ratios next to its kink.
 """
 
 from __future__ import annotations
@@ -32,11 +30,11 @@ from typing import NamedTuple
 import numpy as np
 
 from distil_theory.divergences import FDivergence, check_divergence
+from distil_theory.envelope import Envelope
 
-SAMPLES = 2001
-GRID = 1025
-KINK = 1e-9
-"""How near to a jump at ratio 1 the supremum is taken."""
+GRID = 3 * 385
+LARGEST_EXPONENT = 600.0
+"""`K = exp(eta h)` may span this many powers of e on the range of the ratios: more is beyond floats."""
 
 
 class WorstCase(NamedTuple):
@@ -46,73 +44,6 @@ class WorstCase(NamedTuple):
     reward: np.ndarray
     student: np.ndarray
     expert: np.ndarray
-
-
-class Envelope:
-    """Greatest convex minorant of a function on `[low, high]`, with the points that support it.
-
-    Raises:
-        ValueError: the function is not finite there.
-    """
-
-    def __init__(self, function: Callable[[np.ndarray], np.ndarray], low: float, high: float) -> None:
-        self.function = function
-        x = np.concatenate([np.geomspace(max(low, high * 1e-6), high, SAMPLES), np.linspace(low, high, SAMPLES)])
-        before, after = function(np.array([1 - KINK, 1 + KINK]))
-        if low < 1 < high and abs(after - before) > 1e3 * KINK:  # a jump
-            x = np.append(x, [1 - KINK, 1, 1 + KINK])
-        self._sample(x, low, high)
-        corners = [float(self.x[i]) for i in np.flatnonzero(self.chord[:-1] != self.chord[1:]) + 1]
-        if corners:  # where chords touch the curve: sample finely around them
-            near = 2 * (high - low) / SAMPLES * np.linspace(-1, 1, SAMPLES)
-            self._sample(np.concatenate([x, *(corner + near for corner in corners)]), low, high)
-
-    def _sample(self, x: np.ndarray, low: float, high: float) -> None:
-        """Vertices `x, y` of the hull of the sampled curve, and whether a chord starts at each."""
-        x = np.unique(np.append(x[(x > low) & (x < high)], [low, high]))
-        y = self.function(x)
-        if not np.isfinite(y).all():
-            raise ValueError(f"the function is not finite on [{low}, {high}]")
-        slope, noise = np.diff(y) / np.diff(x), 4 * np.finfo(float).eps * abs(y).max() / np.diff(x)
-        bend, doubt = np.diff(slope), noise[1:] + noise[:-1]
-        if (bend <= doubt).all():
-            keep = np.array([0, len(x) - 1])
-        else:
-            keep = np.arange(len(x)) if (bend >= -doubt).all() else np.array(_lower_hull(x, y))
-        self.x, self.y, self.chord = x[keep], y[keep], np.diff(keep) > 1
-
-    def _segment(self, t: np.ndarray) -> np.ndarray:
-        return np.clip(np.searchsorted(self.x, t) - 1, 0, len(self.x) - 2)
-
-    def __call__(self, t: np.ndarray) -> np.ndarray:
-        """Value of the envelope."""
-        if not self.chord.any():
-            return self.function(t)
-        chord = np.interp(t, self.x, self.y)
-        return chord if self.chord.all() else np.where(self.chord[self._segment(t)], chord, self.function(t))
-
-    def support(self, t: float) -> list[tuple[float, float]]:
-        """`(point, weight)` pairs with mean `t` and mean value `envelope(t)`."""
-        i = int(self._segment(np.array(t)))
-        if not self.chord[i]:
-            return [(t, 1.0)]
-        a, b = float(self.x[i]), float(self.x[i + 1])
-        weight = min(max((t - a) / (b - a), 0.0), 1.0)
-        return [(x, w) for x, w in ((a, 1 - weight), (b, weight)) if w > 1e-12]
-
-
-def _lower_hull(x: np.ndarray, y: np.ndarray) -> list[int]:
-    """Indices of the lower convex hull of points sorted by `x` (Andrew's monotone chain)."""
-    points = list(zip(x.tolist(), y.tolist(), strict=True))
-    keep: list[int] = []
-    for i, (xi, yi) in enumerate(points):
-        while len(keep) > 1:
-            (xj, yj), (xk, yk) = points[keep[-2]], points[keep[-1]]
-            if (xk - xj) * (yi - yj) > (yk - yj) * (xi - xj):
-                break
-            keep.pop()
-        keep.append(i)
-    return keep
 
 
 def largest_gap(low: float, high: float) -> float:
@@ -142,11 +73,18 @@ class Curve:
         self.infinite = low == 0 and divergence.needs_expert_support and eta is None
         """A right answer that the expert never gives is pushed away infinitely hard."""
         self.divergence = divergence
+        if eta is not None and eta * np.ptp(self._h(np.array([max(self.low, 1e-300), self.high]))) > LARGEST_EXPONENT:
+            raise ValueError(
+                f"eta = {eta} is too large: exp(eta h) spans more than e^{LARGEST_EXPONENT:.0f} on the ratios"
+            )
+
+    def _h(self, u: np.ndarray) -> np.ndarray:
+        return self.divergence.h(u) - self.divergence.h(np.ones(1))
 
     def score(self, u: np.ndarray) -> np.ndarray:
         """`h(u)`, or `K(u) = exp(eta h(u))` up to a factor."""
-        h = self.divergence.h(np.asarray(u, dtype=float))
-        return h if self.eta is None else np.exp(self.eta * (h - self.divergence.h(np.array([self.high]))))
+        h = self._h(np.asarray(u, dtype=float))
+        return h if self.eta is None else np.exp(self.eta * (h - self._h(np.array([self.high]))))
 
     @cached_property
     def below(self) -> Envelope:
@@ -189,20 +127,41 @@ class Curve:
             ValueError: a gap outside `(0, largest_gap(low, high)]`.
         """
         gaps = self._check(gap)
-        out = np.full(gaps.shape, np.inf) if self.infinite else self._best(gaps)[1]
+        # at the largest gap only wrong answers are abandoned
+        out = np.where(gaps < self.most, np.inf, -np.inf) if self.infinite else self._best(gaps)[1]
         return out.reshape(np.shape(gap))
 
     def worst(self, gap: float) -> WorstCase:
-        """`W` at one gap with a bandit that attains it (an empty one where `W` is infinite)."""
-        gaps = self._check(gap)
+        """`W` at one gap with a bandit that attains it (an empty one where `W` is infinite).
+
+        Raises:
+            ArithmeticError: floats cannot hold the masses of such a bandit: the value is approached, not attained.
+        """
+        delta = float(self._check(gap)[0])
         if self.infinite:
-            return WorstCase(np.inf, *(np.empty(0),) * 3)
-        delta = float(gaps[0])
-        p, loss = (float(x[0]) for x in self._best(gaps))
-        groups = [(1.0, p, self.below.support(1 + delta / p)), (0.0, 1 - p, self.above.support(1 - delta / (1 - p)))]
-        actions = [(r, mass * weight, u) for r, mass, points in groups for u, weight in points]
-        reward, student, ratio = (np.array(column) for column in zip(*actions, strict=True))
-        return WorstCase(loss, reward, student, student * ratio)
+            return WorstCase(float(self.loss(gap)), *(np.empty(0),) * 3)
+        p, loss = (float(x[0]) for x in self._best(np.array([delta])))
+        for least in (1e-12, 0.0):  # an action of no weight is left out, if it has none
+            right = [(1.0, p * w, u) for u, w in self.below.support(1 + delta / p, least)]
+            wrong = [(0.0, (1 - p) * w, u) for u, w in self.above.support(1 - delta / (1 - p), least)]
+            reward, student, ratio = (np.array(column) for column in zip(*right, *wrong, strict=True))
+            if self._attains(loss, delta, reward, student, ratio):
+                return WorstCase(loss, reward, student, student * ratio)
+        raise ArithmeticError(
+            f"the loss {loss:.6g} is approached by masses that floats cannot balance: a smaller eta or M?"
+        )
+
+    def _attains(self, loss: float, gap: float, reward: np.ndarray, student: np.ndarray, ratio: np.ndarray) -> bool:
+        score = self.score(ratio)
+        if self.eta is None:
+            own = -(student * (reward - student @ reward)) @ score
+        else:
+            own = student @ reward - (student * score) @ reward / (student @ score)
+        size = max(1.0, float(student @ abs(score))) if self.eta is None else 1.0
+        tight = abs(student.sum() - 1) < 1e-12 and abs(student @ ratio - 1) < 1e-12
+        return bool(
+            tight and abs(own - loss) < 1e-9 * size and abs((reward * student) @ (ratio - 1) - gap) < 1e-9 * gap + 1e-12
+        )
 
     def safe_gap(self) -> float:
         """`delta*(m, M)`: an expert better by at least this much cannot mislead.
@@ -222,20 +181,29 @@ class Curve:
                 low, high = np.where(hurts, middle, low), np.where(hurts, high, middle)
             return low
 
-        return float(_maximise(zero, np.array([1e-9]), np.array([1 - 1e-9]), grid=129, rounds=4)[1][0])
+        kink = (1 - self.low) / (self.high - self.low)  # where the largest gap of a mass p has its maximum
+        parts = [_maximise(zero, np.array([a]), np.array([b]), grid=129, rounds=5)[1][0] for a, b in
+                 ((kink * 1e-9, kink), (kink, 1 - (1 - kink) * 1e-9))]  # fmt: skip
+        return float(max(parts))
 
 
 def _maximise(
     f: Callable[[np.ndarray], np.ndarray], first: np.ndarray, last: np.ndarray, grid: int = GRID, rounds: int = 9
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Arguments and values of the maxima of a batch of functions on `[first, last]`, by grids that close in."""
-    rows, n = np.arange(len(first)), grid
+    """Arguments and values of the maxima of a batch of functions of `0 < p < 1` on `[first, last]`, by grids that close
+    in; the first is linear and geometric towards either end."""
+    rows, low, high = np.arange(len(first)), first[:, None], last[:, None]
+    t = np.linspace(0, 1, grid // 3)
+    up, down = low * (high / low) ** t, 1 - (1 - high) * ((1 - low) / (1 - high)) ** t
+    p = np.sort(
+        np.concatenate([low + (high - low) * t, np.clip(up, low, high), np.clip(down, low, high)], axis=1), axis=1
+    )
     for _ in range(rounds):
-        p = first[:, None] + (last - first)[:, None] * np.linspace(0, 1, n)
         value = f(p)
         best = value.argmax(axis=1)
         found = p[rows, best], value[rows, best]
-        first, last, n = p[rows, np.maximum(best - 1, 0)], p[rows, np.minimum(best + 1, n - 1)], 17
+        low, high = p[rows, np.maximum(best - 1, 0)], p[rows, np.minimum(best + 1, p.shape[1] - 1)]
+        p = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, 17)
     return found
 
 

@@ -81,7 +81,9 @@ def steps(figure: Any, tables: dict[str, pd.DataFrame]) -> None:
                           fontsize=6.5, color=LINES[name][0], arrowprops={"arrowstyle": "-", "lw": 0.5})  # fmt: skip
     axis.set(xlabel=r"size $\eta$ of the natural step", ylabel="largest loss of return", ylim=(-0.14, 0.3))
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.suptitle(f"(b) Finite steps, expert better by {GAP:g}; marks: the search", x=0.01, ha="left", fontsize=8.5)
+    marks = "; marks: the search" if len(found) else ""
+    title = f"(b) Finite steps, expert better by {GAP:g}; safe: below 0 for every gap{marks}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=8.5)
     figure.subplots_adjust(left=0.1, right=0.775, bottom=0.18, top=0.86)
 
 

@@ -86,6 +86,8 @@ def test_draws_are_reproducible_and_blocks_differ():
         np.testing.assert_array_equal(getattr(first, x), getattr(again, x))
     assert not np.array_equal(first.student, block.student)
     assert not np.array_equal(first.student, seed.student)
+    streams = [next(draws(3, 100, *key)).student.tobytes() for key in ((1, 2), (2, 1), (0, 3), (3, 0))]
+    assert len(set(streams)) == 4
 
 
 def test_counts_do_not_depend_on_what_is_counted_together():
@@ -277,3 +279,20 @@ def test_weights_are_normalised_exactly():
     for scale in (1, 10, 1000):
         assert exact_sign(small_step("reverse_kl", "natural"), reward, student * scale, expert) == 1
         assert exact_sign(small_step("reverse_kl", "natural"), reward, expert * scale, student / scale) == 0
+
+
+def test_near_ties_of_large_steps_and_of_equal_policies_are_decided_exactly():
+    # exp(eta h) magnifies the rounding of h by eta h
+    rng = np.random.default_rng(0)
+    student = rng.dirichlet(np.ones(3), 200).T
+    expert = np.roll(student, 1, axis=0)
+    for step in (natural_step("reverse_kl", 1e5), small_step("hellinger", "euclidean")):
+        reward = rng.random((3, 200))
+        bandits = Bandits(reward, student, student * (1 + 1e-15 * expert) if step.eta is None else expert)
+        given, compared = signs(step, bandits), 0
+        for i in range(0, 200, 10):
+            r, pi, star = exact(*(getattr(bandits, x)[:, i] for x in FIELDS))
+            if (r * (star / star.sum() - pi / pi.sum())).sum() > 0:  # else exact_sign is 0
+                assert given[i] == exact_sign(step, r, pi, star)
+                compared += 1
+        assert compared > 5

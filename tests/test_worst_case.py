@@ -17,9 +17,10 @@ from distil_theory.divergences import (
     alpha,
     skewed_js,
 )
+from distil_theory.envelope import Envelope
 from distil_theory.solve import expected_return
 from distil_theory.spec import Bandit
-from distil_theory.worst_case import Curve, Envelope, largest_gap, safe_gap, worst_loss
+from distil_theory.worst_case import Curve, largest_gap, safe_gap, worst_loss
 
 ALL = [*CATALOGUE, alpha(0.3), alpha(3), skewed_js(0.2)]
 SETTINGS = [(1e-4, 0.1, 4), (0.02, 0.05, 3), (0.2, 0.2, 2.5), (0.15, 0.5, 1.4), (0.6923, 0.1, 4)]
