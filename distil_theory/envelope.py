@@ -11,6 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 SAMPLES, COARSE = 2001, 129
+LONG = 8
+"""A chord that skips more samples than this is refined at its ends; shorter ones may be rounding."""
+SPACING = 5e-10
+"""Least distance between samples, relative."""
 KINK = 1e-9
 """How near to a jump at 1 the supremum is taken."""
 
@@ -39,9 +43,10 @@ class Envelope:
             self.y = function(self.x)
             return
         x = self._sample(x, low, high)
-        corners = np.flatnonzero(self.chord[:-1] != self.chord[1:]) + 1
-        at = np.searchsorted(x, self.x[corners])
-        fine = [np.linspace(x[max(i - 2, 0)], x[min(i + 2, len(x) - 1)], SAMPLES) for i in at]
+        at = np.searchsorted(x, self.x)
+        long = np.diff(at) > LONG
+        corners = at[np.unique(np.concatenate([np.flatnonzero(long), np.flatnonzero(long) + 1]))]
+        fine = [np.linspace(x[max(i - 2, 0)], x[min(i + 2, len(x) - 1)], SAMPLES) for i in corners]
         if fine:  # where chords touch the curve: sample finely around them
             self._sample(np.concatenate([x, *fine]), low, high)
 
@@ -59,7 +64,11 @@ class Envelope:
 
     def _sample(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
         """Vertices `x, y` of the hull of the sampled curve, and whether a chord starts at each; returns the samples."""
-        x = np.unique(np.append(x[(x > low) & (x < high)], [low, high]))
+        x = np.unique(x[(x > low) & (x < high)])
+        x = x[
+            np.diff(x, prepend=low) > SPACING * x
+        ]  # the slope between closer points is rounding, and misleads the hull
+        x = np.concatenate([[low], x[x < high * (1 - SPACING)], [high]])
         y = self.function(x)
         keep = np.array(_lower_hull(x, y))
         self.x, self.y, self.chord = x[keep], y[keep], np.diff(keep) > 1

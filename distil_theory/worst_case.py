@@ -34,7 +34,7 @@ from distil_theory.envelope import Envelope
 
 GRID = 3 * 385
 LARGEST_EXPONENT = 600.0
-"""`K = exp(eta h)` may span this many powers of e on the range of the ratios: more is beyond floats."""
+"""`K = exp(eta h)` may grow by this many powers of e from ratio 1 to `M`: more is beyond floats."""
 
 
 class WorstCase(NamedTuple):
@@ -73,9 +73,9 @@ class Curve:
         self.infinite = low == 0 and divergence.needs_expert_support and eta is None
         """A right answer that the expert never gives is pushed away infinitely hard."""
         self.divergence = divergence
-        if eta is not None and eta * np.ptp(self._h(np.array([max(self.low, 1e-300), self.high]))) > LARGEST_EXPONENT:
+        if eta is not None and eta * self._h(np.array([self.high]))[0] > LARGEST_EXPONENT:
             raise ValueError(
-                f"eta = {eta} is too large: exp(eta h) spans more than e^{LARGEST_EXPONENT:.0f} on the ratios"
+                f"eta = {eta} is too large: exp(eta h) grows by more than e^{LARGEST_EXPONENT:.0f} up to M"
             )
 
     def _h(self, u: np.ndarray) -> np.ndarray:

@@ -23,6 +23,11 @@ def test_wheel_holds_the_typed_library_only(tmp_path):
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"distil_theory"}
     assert "distil_theory/py.typed" in names
+    shipped = {
+        f"distil_theory/certificates/{path.name}" for path in (ROOT / "distil_theory/certificates").glob("*.json")
+    }
+    assert len(shipped) > 20
+    assert shipped <= set(names)
 
 
 @pytest.mark.parametrize("target", ["reproduce", "test"])

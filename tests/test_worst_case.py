@@ -70,11 +70,12 @@ def test_no_random_bandit_is_worse(divergence, eta):
     gap = (reward * student * (ratio - 1)).sum(axis=1)
     keep &= gap > 0.01
     assert keep.sum() > 200
-    for r, pi, u, delta in zip(reward[keep][:200], student[keep], ratio[keep], gap[keep], strict=False):
+    bounds = Curve(divergence, low, high, eta).loss(gap[keep][:200])
+    for r, pi, u, bound in zip(reward[keep], student[keep], ratio[keep], bounds, strict=False):
         score = divergence.h(u)
         weight = score if eta is None else np.exp(eta * (score - score.max()))
         change = pi @ ((r - pi @ r) * weight) / (1 if eta is None else pi @ weight)
-        assert -change <= worst_loss(divergence, delta, low, high, eta).loss + 1e-7
+        assert -change <= bound + 1e-7
 
 
 def test_by_hand():
@@ -237,3 +238,48 @@ def test_the_curve_refuses_what_no_bandit_has():
     infinite = Curve(REVERSE_KL, 0, 4)
     assert infinite.loss(np.array([0.1, 0.2])).tolist() == [np.inf, np.inf]
     assert infinite.worst(0.1).student.shape == (0,)
+
+
+def test_finite_steps_never_end_in_nan_and_bandits_attain_what_is_said():
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(300):
+        divergence = CATALOGUE[rng.integers(len(CATALOGUE))]
+        low, high = rng.choice([0.0, 0.01, 0.1, 0.9]), rng.choice([1.1, 4.0, 30.0, 100.0])
+        gap, eta = rng.choice([1e-4, 0.01, 0.5, 1.0]) * largest_gap(low, high), rng.choice([0.1, 0.7, 2.0, 5.0])
+        if eta * (divergence.h(np.array([high])) - divergence.h(np.ones(1)))[0] > 600:
+            with pytest.raises(ValueError, match="too large"):
+                worst_loss(divergence, gap, low, high, eta)
+            refused += 1
+            continue
+        worst = worst_loss(divergence, gap, low, high, eta)  # raises if its bandit misses the loss
+        assert np.isfinite(worst.loss)
+        assert len(worst.student) >= 3 or worst.loss < 0  # two actions are safe: claim 4
+    assert refused < 60
+
+
+def test_extreme_ranges():
+    # found by a linear program over atoms (reward, ratio)
+    assert Curve(NEYMAN, 0.1, 1e6, 0.5).loss(0.5 * largest_gap(0.1, 1e6)) > 0.45933
+    assert Curve(NEYMAN, 1e-8, 1e6, 0.5).loss(0.999 * largest_gap(1e-8, 1e6)) > -0.0028
+    assert safe_gap(NEYMAN, 1e-8, 1e6) == pytest.approx(0.99999879, abs=1e-8)
+    # ratios next to one: h(1) = -1 must not drown log u
+    assert safe_gap(REVERSE_KL, 0.9999, 1.0001) == pytest.approx(1.25e-9, rel=1e-3)
+    assert Curve(REVERSE_KL, 0.9999, 1.0001).loss(1e-12) == pytest.approx(1.249e-9, rel=1e-3)
+    # the kink of total variation, in a small finite step
+    assert Curve(TOTAL_VARIATION, 0.1, 4, 1e-7).loss(0.01) / 1e-7 == pytest.approx(0.2427929, rel=1e-5)
+    # at the largest gap with m = 0 only wrong answers are abandoned
+    assert Curve(REVERSE_KL, 0, 4).loss(largest_gap(0, 4)) == -np.inf
+
+
+def test_samples_that_nearly_coincide_do_not_bend_the_hull():
+    # K is concave up to u = 1/eta^2, then convex: the concave envelope ends in one chord
+    for eta in (0.7, 1.0, 1.3):
+        curve = Curve(HELLINGER, 0.1, 4, eta)
+        u = np.linspace(0.1, 4, 4001)
+        for envelope, sign in ((curve.below, 1), (curve.above, -1)):
+            values = envelope(u)
+            assert (values <= sign * curve.score(u) + 1e-15).all()
+            assert np.diff(values, 2).min() > -1e-13
+        assert np.count_nonzero(np.diff(curve.above.x) > 0.1) == 1
+    # 4 actions lose this much at eta = 1: found by the search
+    assert Curve(HELLINGER, 0.1, 4, 1.0).loss(0.05) == pytest.approx(-0.0152077312797, rel=1e-9)

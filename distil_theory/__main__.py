@@ -1,0 +1,28 @@
+"""`python -m distil_theory verify | check`: the command line; each command lives in a module of its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from distil_theory import checker
+from distil_theory.claims import ledger
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Dispatch; the exit status is the command's own."""
+    parser = argparse.ArgumentParser(prog="python -m distil_theory", description="Verify the theory of distillation.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="re-verify certificates")
+    check.add_argument("files", nargs="+", metavar="FILE")
+    check.set_defaults(run=lambda options: checker.main(options.files))
+    verify = commands.add_parser("verify", help="verify the claims: derivations, instances, certificates")
+    ledger.add_arguments(verify)
+    verify.set_defaults(run=ledger.main)
+    options = parser.parse_args(arguments)
+    return int(options.run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

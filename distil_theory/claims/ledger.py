@@ -1,0 +1,159 @@
+"""The whole ledger at once: verify, table, JSON, LaTeX; `python -m distil_theory verify` is this module."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from distil_theory import checker
+from distil_theory.claims import CLAIMS
+from distil_theory.claims.claim import Claim, Verdict, verify
+from distil_theory.parallel import console, run
+
+QUICK, FULL = 20_000, 2_000_000
+"""Instances drawn per claim."""
+
+
+def certificates(claim: Claim) -> dict[str, str]:
+    """Each shipped certificate that the claim names, and why it is not verified (empty if it is)."""
+    found = {}
+    for name in claim.without.values():
+        if name.endswith(".json"):
+            file = resources.files("distil_theory") / "certificates" / name
+            try:
+                checker.check(file.read_bytes())
+                found[name] = ""
+            except (checker.Refused, OSError) as reason:
+                found[name] = str(reason) or type(reason).__name__
+    return found
+
+
+def load(path: str) -> Claim:
+    """The `CLAIM` of a user's own module.
+
+    Raises:
+        ValueError: no such file, a module that fails, or no `CLAIM` in it.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location("own_claim", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
+    if not isinstance(getattr(module, "CLAIM", None), Claim):
+        raise ValueError(f"{path}: defines no CLAIM of type distil_theory.claims.Claim")
+    return module.CLAIM
+
+
+def verify_slug(slug: str, instances: int, seed: int) -> Verdict:
+    """`verify` of a claim of the ledger, by name: what a worker process is sent."""
+    return verify(next(claim for claim in CLAIMS if claim.slug == slug), instances, seed)
+
+
+def as_json(claims: Sequence[Claim], verdicts: Sequence[Verdict], instances: int, seed: int) -> dict[str, Any]:
+    """What `--json` writes."""
+    rows = []
+    for claim, verdict in zip(claims, verdicts, strict=True):
+        found = certificates(claim)
+        rows.append({
+            "slug": claim.slug, "number": claim.number, "title": claim.title, "source": claim.source,
+            "statement": claim.statement, "verdict": verdict.verdict, "scope": claim.scope,
+            "steps": len(claim.steps), "failed_steps": list(verdict.failed_steps),
+            "instances": verdict.instances, "worst_margin": verdict.worst_margin,
+            "certificates": [{"name": name, "verified": not why, "reason": why} for name, why in found.items()],
+            "seconds": round(verdict.seconds, 3),
+        })  # fmt: skip
+    return {"claims": rows, "instances_drawn": instances, "seed": seed}
+
+
+def table(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> Table:
+    """What a person reads."""
+    out = Table(title="The claims ledger", caption="* below zero by rounding: that instance holds in exact arithmetic")
+    for heading in ("", "claim", "source", "steps", "tried", "worst margin", "cert.", "verdict", "s"):
+        left = heading in ("", "claim", "source", "verdict")
+        out.add_column(heading, justify="left" if left else "right", no_wrap=heading == "claim")
+    for claim, verdict in zip(claims, verdicts, strict=True):
+        found = certificates(claim)
+        margin = f"{verdict.worst_margin:.0e}" + ("*" if verdict.decided and verdict.good else "")
+        colour = "green" if verdict.good and not any(found.values()) else "red"
+        steps = f"{len(claim.steps) - len(verdict.failed_steps)}/{len(claim.steps)}"
+        shown = f"{sum(not why for why in found.values())}/{len(found)}" if found else "-"
+        said = f"[{colour}]{verdict.verdict}[/]"
+        row = (claim.slug, claim.source, steps, f"{verdict.instances:,}", margin, shown, said, f"{verdict.seconds:.1f}")
+        out.add_row(claim.number, *row)
+    return out
+
+
+def latex(claims: Sequence[Claim]) -> str:
+    """The ledger as a LaTeX fragment: statement, assumptions, scope and derivation of each claim."""
+    escape = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "^": r"\^{}", "~": r"\~{}"})
+    parts = []
+    for claim in claims:
+        steps = "\n".join(rf"  \item {step.says.translate(escape)}" for step in claim.steps)
+        needs = "; ".join(claim.assumptions).translate(escape) or "none"
+        parts.append(
+            rf"\paragraph{{Claim {claim.number}: {claim.title.translate(escape)}}} ({claim.source})"
+            "\n\\[ " + claim.statement + " \\]\n"
+            rf"Assumptions: {needs}. Scope: {claim.scope.translate(escape)}."
+            "\n\\begin{enumerate}\n" + steps + "\n\\end{enumerate}\n"
+        )
+    return "\n".join(parts)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `verify`."""
+    parser.add_argument("slug", nargs="*", help=f"claims (default: all): {', '.join(c.slug for c in CLAIMS)}")
+    parser.add_argument("--claim", metavar="FILE", help="verify the CLAIM of your own module instead")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} instances per claim instead of {FULL:,}")
+    parser.add_argument("--seed", type=int, default=0, help="of the instances (default 0)")
+    parser.add_argument(
+        "--jobs", type=int, default=-1, help="parallel processes (default: all cores); changes no number"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the verdicts there")
+    parser.add_argument("--latex", metavar="FILE", type=Path, help="also write statements and derivations there")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Verify; 0 if every claim stands and every certificate that it names is verified, 1 if not, 2 for bad input."""
+    known = {claim.slug: claim for claim in CLAIMS}
+    unknown = [slug for slug in args.slug if slug not in known]
+    if unknown or args.seed < 0 or args.jobs == 0:
+        print(f"unknown claim {unknown[0]!r}: choose from {', '.join(known)}" if unknown
+              else "--seed must not be negative and --jobs not zero", file=sys.stderr)  # fmt: skip
+        return 2
+    instances = QUICK if args.quick else FULL
+    if args.claim:
+        try:
+            claims = [load(args.claim)]
+        except ValueError as bad:
+            print(bad, file=sys.stderr)
+            return 2
+        verdicts = [verify(claims[0], instances, args.seed)]
+    else:
+        claims = [known[slug] for slug in args.slug] or list(CLAIMS)
+        tasks = [(claim.slug, instances, args.seed) for claim in claims]
+        verdicts = run(verify_slug, tasks, jobs=args.jobs, label="verifying")
+    console.print(table(claims, verdicts))
+    for claim in claims:
+        console.print(f"{claim.number} {claim.title}: {claim.scope}", highlight=False, markup=False)
+    for claim, verdict in zip(claims, verdicts, strict=True):
+        for step in verdict.failed_steps:
+            console.print(f"{claim.slug}: this step does not hold: {step}", highlight=False, markup=False, style="red")
+    if args.json:
+        args.json.write_text(json.dumps(as_json(claims, verdicts, instances, args.seed), indent=1) + "\n")
+    if args.latex:
+        args.latex.write_text(latex(claims))
+    refused = [why for claim in claims for why in certificates(claim).values() if why]
+    return 0 if all(verdict.good for verdict in verdicts) and not refused else 1

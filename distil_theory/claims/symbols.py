@@ -1,0 +1,94 @@
+"""Generic instances on which the code that runs is run: every probability, reward and score is a symbol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sympy
+
+from distil_theory import solve
+from distil_theory.divergences import FDivergence
+from distil_theory.number_systems import Array, convert, name
+from distil_theory.spec import Bandit, TabularMDP
+
+SCORE = sympy.Function("h")
+
+
+def _score(u: Array) -> Array:
+    return u if name(u) == "float64" else np.frompyfunc(SCORE, 1, 1)(u)  # floats only ask whether it is finite at 0
+
+
+GENERIC = FDivergence("generic", lambda u: u * 0, _score)
+"""A divergence of which nothing is known: its score is an undefined function."""
+
+
+def row(letter: str, n: int) -> list[Any]:
+    """A generic distribution: `n - 1` positive symbols and what is left."""
+    free = sympy.symbols(f"{letter}1:{n}", positive=True)
+    return [*free, 1 - sum(free)]
+
+
+def bandit(actions: int) -> tuple[Bandit, Array, Array]:
+    """A bandit with student and expert, all symbols."""
+    reward = sympy.symbols(f"r1:{actions + 1}", real=True)
+    student, expert = (np.array(row(letter, actions), dtype=object)[None, None] for letter in "pq")
+    return Bandit(np.array(reward, dtype=object)), student, expert
+
+
+def mdp(steps: int = 2, states: int = 2, actions: int = 2) -> tuple[TabularMDP, Array, Array]:
+    """An MDP with student and expert, all symbols."""
+
+    def table(letter: str, n: int, *lead: int) -> Array:
+        rows = [row(f"{letter}_{'_'.join(map(str, index))}_", n) for index in np.ndindex(*lead)]
+        return np.array(rows, dtype=object).reshape(*lead, n)
+
+    reward = np.array(sympy.symbols(f"r1:{steps * states * actions + 1}", real=True), dtype=object)
+    spec = TabularMDP(
+        table("P", states, steps, states, actions), reward.reshape(steps, states, actions), table("rho", states)[()]
+    )
+    return spec, table("p", actions, steps, states), table("q", actions, steps, states)
+
+
+def expected_return(spec: TabularMDP, policy: Array) -> Any:
+    """`J` as one expression."""
+    return only(solve.expected_return(spec, policy))
+
+
+def only(x: Array) -> Any:
+    """The one entry of an array without axes."""
+    return np.asarray(x, dtype=object)[()]
+
+
+def rational(text: str) -> Any:
+    """One exact number."""
+    return only(convert(text, "rational"))
+
+
+def vanishes(expression: Any) -> bool:
+    """Whether an expression, or every entry of an array, is identically zero."""
+    return all(_zero(sympy.sympify(e)) for e in np.asarray(expression, dtype=object).flat)
+
+
+def _zero(e: sympy.Expr) -> bool:
+    if sympy.expand(sympy.numer(sympy.together(e))) == 0:
+        return True
+    atoms = sorted(e.free_symbols | e.atoms(sympy.core.function.AppliedUndef), key=str)
+    somewhere = {atom: sympy.Rational(3 + 2 * i, 31 + 4 * i) for i, atom in enumerate(atoms)}
+    value = sympy.N(e.subs(somewhere, simultaneous=True), 30)
+    if value.is_number and abs(value) > 1e-15:
+        return False  # not zero here: no need to simplify a wrong formula
+    return bool(sympy.simplify(e) == 0)
+
+
+def exact_bandit(reward: Array, student: Array, expert: Array) -> tuple[Bandit, Array, Array]:
+    """One bandit `(A,)` with student and expert, in rationals; rows are normalised exactly."""
+    return Bandit(reward), (student / student.sum())[None, None], (expert / expert.sum())[None, None]
+
+
+def exact_mdp(
+    transition: Array, reward: Array, initial: Array, student: Array, expert: Array
+) -> tuple[TabularMDP, Array, Array]:
+    """One MDP with student and expert, in rationals; rows are normalised exactly."""
+    p, rho, pi, star = (x / x.sum(axis=-1, keepdims=True) for x in (transition, initial, student, expert))
+    return TabularMDP(p, reward, rho), pi, star

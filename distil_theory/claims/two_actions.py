@@ -1,0 +1,107 @@
+r"""Claim 4: with two actions every divergence is safe in a bandit; three actions are the minimum.
+
+.. math:: |A| = 2,\; J(\pi^*) > J(\pi) \;\Rightarrow\; \frac{dJ}{d\eta}\Big|_0 \ge 0 \quad \text{for every convex } f,
+          \text{ natural and Euclidean}
+
+Proof. Let `p, q` be the probabilities of the first action. (1) The gap is `(q - p)(r1 - r2)` and the natural rate
+`p (1-p) (r1 - r2)(h1 - h2)`; the Euclidean one is that times the positive `2 p (1-p)`. (2) `u1 - u2 = (q - p) / (p
+(1-p))`, so `q - p` and `u1 - u2` have one sign, and `h` never decreases: `h' = u f'' >= 0`.
+So rate times gap is `(r1 - r2)^2` times positive factors times `(u1 - u2)(h1 - h2) >= 0`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import sympy
+
+from distil_theory import falsify, objectives
+from distil_theory.claims import symbols
+from distil_theory.claims.claim import Claim, Step
+from distil_theory.divergences import CATALOGUE
+from distil_theory.number_systems import Array
+from distil_theory.prevalence import exact_sign, small_step
+
+P, Q, R1, R2, H1, H2 = sympy.symbols("p1 q1 r1 r2 h1 h2")
+
+
+def _rate(geometry: str) -> sympy.Expr:
+    """The code's rate on the generic bandit, with the two scores as symbols."""
+    mdp, student, expert = symbols.bandit(2)
+    rate = symbols.only(objectives.improvement_rate(mdp, student, expert, symbols.GENERIC, geometry))
+    u = expert[0, 0] / student[0, 0]
+    return _plain(rate.subs({symbols.SCORE(u[0]): H1, symbols.SCORE(u[1]): H2}))
+
+
+def _plain(expression: sympy.Expr) -> sympy.Expr:
+    """Without the assumptions that the generic instance puts on its symbols."""
+    return expression.xreplace({x: sympy.Symbol(x.name) for x in expression.free_symbols})
+
+
+def natural() -> bool:
+    """Step 1, natural."""
+    return symbols.vanishes(_rate("natural") - P * (1 - P) * (R1 - R2) * (H1 - H2))
+
+
+def euclidean() -> bool:
+    """Step 1, Euclidean: the natural rate times the positive `2 p (1 - p)`."""
+    return symbols.vanishes(_rate("euclidean") - 2 * P * (1 - P) * _rate("natural"))
+
+
+def gap() -> bool:
+    """Step 1, the gap; step 2, the ratios."""
+    mdp, student, expert = symbols.bandit(2)
+    found = symbols.expected_return(mdp, expert) - symbols.expected_return(mdp, student)
+    u = expert[0, 0] / student[0, 0]
+    return symbols.vanishes(_plain(found) - (Q - P) * (R1 - R2)) and symbols.vanishes(
+        _plain(sympy.together(u[0] - u[1])) - (Q - P) / (P * (1 - P))
+    )
+
+
+def monotone() -> bool:
+    """Step 2: `h' = u f''`, any f."""
+    u = sympy.Symbol("u", positive=True)
+    f = sympy.Function("f")
+    return symbols.vanishes(sympy.diff(u * sympy.diff(f(u), u) - f(u), u) - u * sympy.diff(f(u), u, 2))
+
+
+def margin(reward: Array, student: Array, expert: Array) -> Array:
+    """The least rate over the catalogue and both geometries, relative to the size of the scores."""
+    u = expert / student
+    advantage = reward - (student * reward).sum(axis=0)
+    least = np.full(reward.shape[1], np.inf)
+    for divergence in CATALOGUE:
+        score = divergence.h(u)
+        size = (student * abs(score)).sum(axis=0)
+        for x in (score, student * (score - (student * score).sum(axis=0))):
+            least = np.minimum(least, (student * advantage * x).sum(axis=0) / np.where(size > 0, size, 1))
+    return least
+
+
+def holds_exactly(reward: Array, student: Array, expert: Array) -> bool:
+    """No rate of the catalogue is negative, in rationals where the score is rational and in balls elsewhere."""
+    steps = [small_step(divergence.name, geometry) for divergence in CATALOGUE for geometry in ("natural", "euclidean")]
+    return all(exact_sign(step, reward, student, expert) >= 0 for step in steps)
+
+
+CLAIM = Claim(
+    slug="two_actions",
+    number="4",
+    title="two actions are safe in a bandit",
+    statement=r"|A| = 2,\; J(\pi^*) > J(\pi) \Rightarrow \frac{dJ}{d\eta}\Big|_0 \ge 0 \text{ for every convex } f",
+    assumptions=("two actions", "one context"),
+    source="ours",
+    scope="any convex, twice differentiable f; natural (so proximal) and Euclidean; |A| = 2 is the claim",
+    steps=(
+        Step("natural rate = p (1-p) (r1 - r2) (h1 - h2), any h, by the code", natural, "drop pi in the covariance"),
+        Step("Euclidean rate = 2 p (1-p) times the natural one", euclidean, "drop the centring of the Euclidean step"),
+        Step("gap = (q - p)(r1 - r2), u1 - u2 = (q - p)/(p (1-p))", gap, "gap = J - J*"),
+        Step("h never decreases: h' = u f''", monotone, "h = f - u f'"),
+    ),
+    margin=margin,
+    holds_exactly=holds_exactly,
+    without={"two actions": "teaching_reverse_kl.json", "one context": "two_contexts.json"},
+    panel="monotonicity_failure_rates.png",
+    attack=partial(falsify.bandits, sizes=(2,)),
+)
