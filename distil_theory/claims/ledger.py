@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from distil_theory import checker
@@ -78,12 +79,17 @@ def as_json(claims: Sequence[Claim], verdicts: Sequence[Verdict], instances: int
     return {"claims": rows, "instances_drawn": instances, "seed": seed}
 
 
+def _short(n: int) -> str:
+    return f"{n / 1e6:.1f}M" if n >= 1e6 else f"{n / 1e3:.0f}k" if n >= 1e4 else str(n)
+
+
 def table(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> Table:
     """What a person reads."""
-    out = Table(title="The claims ledger", caption="* below zero by rounding: that instance holds in exact arithmetic")
-    for heading in ("", "claim", "source", "steps", "tried", "worst margin", "cert.", "verdict", "s"):
+    caption = "* below zero by rounding: that instance holds in exact arithmetic"
+    out = Table(title="The claims ledger", caption=caption, box=box.SIMPLE, padding=0, pad_edge=False)
+    for heading in ("", "claim", "source", "steps", "tried", "margin", "cert.", "verdict", "s"):
         left = heading in ("", "claim", "source", "verdict")
-        out.add_column(heading, justify="left" if left else "right", no_wrap=heading == "claim")
+        out.add_column(heading, justify="left" if left else "right", no_wrap=heading != "verdict")
     for claim, verdict in zip(claims, verdicts, strict=True):
         found = certificates(claim)
         margin = f"{verdict.worst_margin:.0e}" + ("*" if verdict.decided and verdict.good else "")
@@ -91,7 +97,16 @@ def table(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> Table:
         steps = f"{len(claim.steps) - len(verdict.failed_steps)}/{len(claim.steps)}"
         shown = f"{sum(not why for why in found.values())}/{len(found)}" if found else "-"
         said = f"[{colour}]{verdict.verdict}[/]"
-        row = (claim.slug, claim.source, steps, f"{verdict.instances:,}", margin, shown, said, f"{verdict.seconds:.1f}")
+        row = (
+            claim.slug,
+            claim.source,
+            steps,
+            _short(verdict.instances),
+            margin,
+            shown,
+            said,
+            f"{verdict.seconds:.1f}",
+        )
         out.add_row(claim.number, *row)
     return out
 
