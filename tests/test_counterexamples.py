@@ -79,6 +79,12 @@ def test_finite_steps_and_reward_levels():
     assert smallest_counterexample("total_variation", 4).denominator == 8
 
 
+def test_ties_are_no_counterexamples():
+    # at n = 6 the rate of (3,2,1) against (2,2,2), rewards (2,0,3)/3, is exactly zero; as floats it is negative
+    for divergence, geometry in (("total_variation", "natural"), ("forward_kl", "euclidean")):
+        assert smallest_counterexample(divergence, 3, geometry, levels=3).denominator == 7
+
+
 def test_the_lattice_is_complete_up_to_the_order_of_actions():
     seen = set()
     for reward, student, expert in _lattice(3, 6, 1):

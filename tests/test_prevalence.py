@@ -281,18 +281,38 @@ def test_weights_are_normalised_exactly():
         assert exact_sign(small_step("reverse_kl", "natural"), reward, expert * scale, student / scale) == 0
 
 
-def test_near_ties_of_large_steps_and_of_equal_policies_are_decided_exactly():
-    # exp(eta h) magnifies the rounding of h by eta h
+def compare_with_exact(step, reward, student, expert):
+    """All signs against exact ones, where the expert is better (else `exact_sign` is 0)."""
+    bandits, compared = Bandits(reward, student, expert), 0
+    given = signs(step, bandits)
+    for i in range(reward.shape[1]):
+        r, pi, star = exact(*(x[:, i] for x in (reward, student, expert)))
+        if (r * (star / star.sum() - pi / pi.sum())).sum() > 0:
+            assert given[i] == exact_sign(step, r, pi, star), i
+            compared += 1
+    assert compared > reward.shape[1] / 5
+
+
+def test_near_ties_of_large_steps_are_decided_exactly():
+    # two ratios that differ by 1e-6: K = (1, e^-0.1, 0), and the second reward is solved for Cov(r, K) = 0;
+    # the rounding of log u is magnified by eta = 1e5
+    eta, rng = 1e5, np.random.default_rng(0)
+    student = rng.dirichlet(np.full(3, 5.0), 300).T
+    ratio = np.array([1.2 * np.ones(300), 1.2 * np.exp(-0.1 / eta) * np.ones(300), np.ones(300)])
+    ratio[2] = (1 - (student * ratio)[:2].sum(axis=0)) / student[2]
+    keep = ratio[2] > 0.01
+    student, expert = student[:, keep], (student * ratio)[:, keep]
+    p, k = student, np.exp(-0.1)
+    r1, r3 = 0.1, 0.2
+    # (r1 - J) p1 + k p2 (r2 - J) = 0 with J = p1 r1 + p2 r2 + p3 r3
+    rest, weight = p[0] * r1 + p[2] * r3, p[0] + k * p[1]
+    r2 = (weight * rest - p[0] * r1) / (k * p[1] - weight * p[1])
+    compare_with_exact(natural_step("reverse_kl", eta), np.array([r1 + 0 * r2, r2, r3 + 0 * r2]), student, expert)
+
+
+@pytest.mark.parametrize("name", ["hellinger", "jensen_shannon"])
+def test_an_expert_next_to_the_student_is_decided_exactly(name):
     rng = np.random.default_rng(0)
-    student = rng.dirichlet(np.ones(3), 200).T
-    expert = np.roll(student, 1, axis=0)
-    for step in (natural_step("reverse_kl", 1e5), small_step("hellinger", "euclidean")):
-        reward = rng.random((3, 200))
-        bandits = Bandits(reward, student, student * (1 + 1e-15 * expert) if step.eta is None else expert)
-        given, compared = signs(step, bandits), 0
-        for i in range(0, 200, 10):
-            r, pi, star = exact(*(getattr(bandits, x)[:, i] for x in FIELDS))
-            if (r * (star / star.sum() - pi / pi.sum())).sum() > 0:  # else exact_sign is 0
-                assert given[i] == exact_sign(step, r, pi, star)
-                compared += 1
-        assert compared > 5
+    student = rng.dirichlet(np.ones(3), 400).T
+    expert = student * (1 + 1e-15 * rng.normal(size=student.shape))
+    compare_with_exact(small_step(name, "euclidean"), rng.random((3, 400)), student, expert)
