@@ -77,7 +77,7 @@ def limit(e: sympy.Expr, end: sympy.Expr) -> sympy.Expr:
     """The limit at 0 or at infinity; `nan` where sympy does not know it."""
     try:
         found = sympy.limit(e, U, end, "+" if end == 0 else "-")
-    except (NotImplementedError, ValueError, TypeError, RecursionError):
+    except (NotImplementedError, ValueError, TypeError, RecursionError):  # what sympy raises where it knows none
         return sympy.nan
     known = found.is_number and (found.is_infinite or found.is_real)
     return found if known else sympy.nan

@@ -14,7 +14,7 @@ import numpy as np
 
 from distil_theory import prevalence, validate
 from distil_theory.prevalence import CHUNK, Bandits, signs
-from distil_theory.search import natural_loss
+from distil_theory.worst_case import natural_loss
 
 
 class Counterexample(NamedTuple):

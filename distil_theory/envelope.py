@@ -28,6 +28,11 @@ class Envelope:
 
     def __init__(self, function: Callable[[np.ndarray], np.ndarray], low: float, high: float) -> None:
         self.function = function
+        bends = self._bends(low, high)
+        if bends:  # one chord, or the curve itself
+            self.x, self.chord = np.array([low, high]), np.array([bends < 0])
+            self.y = function(self.x)
+            return
         near_one = np.clip([low, 1, 4], low, high)
         pieces: list[tuple[float, float]] = [(low, high), (near_one[0], near_one[1]), (near_one[1], near_one[2])]
         x = np.geomspace(max(low, 1e-12 * high), high, SAMPLES)
@@ -36,12 +41,6 @@ class Envelope:
             before, after, first, last = function(np.array([1 - KINK, 1 + KINK, low, high]))
             if abs(after - before) > 1e-6 * abs(last - first):  # a jump
                 x = np.append(x, [1 - KINK, 1, 1 + KINK])
-        bends = self._bends(low, high)
-        if bends:
-            ends = np.array([low, high])
-            self.x, self.chord = (ends, np.array([True])) if bends < 0 else (ends, np.array([False]))
-            self.y = function(self.x)
-            return
         x = self._sample(x, low, high)
         at = np.searchsorted(x, self.x)
         long = np.diff(at) > LONG

@@ -23,7 +23,7 @@ from scipy.stats import binomtest
 
 from distil_theory import number_systems as ns
 from distil_theory import validate
-from distil_theory.divergences import named
+from distil_theory.divergences import FORWARD_KL, named
 from distil_theory.number_systems import Array
 from distil_theory.objectives import check_geometry
 
@@ -84,6 +84,10 @@ class Step:
     def bound(self, bandits: Bandits) -> float:
         """The size that no entry of the motion exceeds twice: `h` never decreases, so its ends are enough."""
         return 1.0 if self.eta is not None else abs(self.h(bandits.extremes[1])).max()
+
+    def change(self, bandits: Bandits) -> Array:
+        """`<dJ/d theta, motion>`, shape `(n,)`: the rate of a small natural or Euclidean step; else its sign counts."""
+        return _dot(bandits.gradient, self.motion(bandits))
 
     def condition(self, bandits: Bandits) -> float:
         """By how much the motion may magnify rounding, beyond what `UNDECIDED` has room for: `exp` does by `eta h`."""
@@ -171,23 +175,23 @@ def _refuse(bandits: Bandits, start: int) -> None:
         raise ValueError(f"in the columns from {start} on: {bad}") from None
 
 
-def _change(step: Step, bandits: Bandits) -> Array:
-    return _dot(bandits.gradient, step.motion(bandits))
+GAP = Step(FORWARD_KL.h)
+"""The step whose change is the gap `J* - J` (claim 2)."""
 
 
-def _undecided(
-    bandits: Bandits, value: np.ndarray, motion: np.ndarray, bound: float, condition: float = 1.0
-) -> np.ndarray:
-    """Indices of the bandits where floats cannot tell the sign of `value = <dJ/d theta, motion>`."""
+def _judge(step: Step, bandits: Bandits) -> tuple[np.ndarray, np.ndarray]:
+    """The change of each bandit, and the indices of those where floats cannot tell its sign."""
+    motion = step.motion(bandits)
+    value, condition = _dot(bandits.gradient, motion), step.condition(bandits)
     # first against a bound for the whole chunk; what that leaves open, against the terms of the bandit itself, and
     # against the rounding of a score, of the order of one, that nearly vanishes
-    size, coarse = abs(value), UNDECIDED * condition * bandits.extremes[0] * max(bound, 1.0)
+    size, coarse = abs(value), UNDECIDED * condition * bandits.extremes[0] * max(step.bound(bandits), 1.0)
     if size.min() > coarse:
-        return np.empty(0, dtype=int)
+        return value, np.empty(0, dtype=int)
     unclear = np.flatnonzero(~(size > coarse))
     largest = abs(bandits.reward[:, unclear]).max(axis=0)
     terms = UNDECIDED * condition * _dot(bandits.student[:, unclear], abs(motion[:, unclear])) + 1e-15
-    return unclear[~(size[unclear] > largest * terms)]
+    return value, unclear[~(size[unclear] > largest * terms)]
 
 
 def signs(step: Step, bandits: Bandits, exact: Bandits | None = None) -> np.ndarray:
@@ -203,10 +207,9 @@ def signs(step: Step, bandits: Bandits, exact: Bandits | None = None) -> np.ndar
     Raises:
         ArithmeticError: a ball contains zero and is wider than that.
     """
-    motion = step.motion(bandits)
-    value = _dot(bandits.gradient, motion)
+    value, undecided = _judge(step, bandits)
     out = np.sign(value).astype(np.int8)
-    for i in _undecided(bandits, value, motion, step.bound(bandits), step.condition(bandits)):
+    for i in undecided:
         out[i] = _exactly(step, exact or bandits, i)
     return out
 
@@ -223,11 +226,11 @@ def exact_sign(step: Step, reward: Array, student: Array, expert: Array) -> int:
         return 0
     columns = [x[:, None] for x in (reward, student, expert)]
     try:
-        (value,) = _change(step, Bandits(*columns))
+        (value,) = step.change(Bandits(*columns))
         return int(value > 0) - int(value < 0)
     except TypeError:  # the score is not rational
         with ns.precision(BITS):
-            (ball,) = _change(step, Bandits(*(ns.convert(x, "ball") for x in columns)))
+            (ball,) = step.change(Bandits(*(ns.convert(x, "ball") for x in columns)))
     if ball > 0 or ball < 0:
         return 1 if ball > 0 else -1
     if not ball.rad() < 1e-30:
@@ -244,16 +247,14 @@ def count_failures(steps: Sequence[Step], blocks: Iterable[Bandits]) -> np.ndarr
     """
     counts = np.zeros(len(steps), dtype=int)
     for bandits in blocks:
-        better = bandits.gap > 0
-        unclear = _undecided(bandits, bandits.gap, bandits.ratio, bandits.extremes[1][1])
+        gap, unclear = _judge(GAP, bandits)
+        better = gap > 0
         better[unclear] = True  # closer than floats can tell: decided below, if it matters
         for k, step in enumerate(steps):
-            motion = step.motion(bandits)
-            value = _dot(bandits.gradient, motion)
+            value, undecided = _judge(step, bandits)
             failed = (value < 0) & better
             counts[k] += np.count_nonzero(failed)
-            open_ = _undecided(bandits, value, motion, step.bound(bandits), step.condition(bandits))
-            for i in {*open_, *unclear[failed[unclear]]}:
+            for i in {*undecided, *unclear[failed[unclear]]}:
                 counts[k] += (_exactly(step, bandits, i) < 0) - int(failed[i])
     return counts
 

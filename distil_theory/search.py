@@ -22,7 +22,7 @@ from distil_theory import parallel, validate
 from distil_theory.batching import in_pieces
 from distil_theory.divergences import FDivergence, named
 from distil_theory.envelope import KINK
-from distil_theory.worst_case import Curve, WorstCase, largest_gap
+from distil_theory.worst_case import Curve, WorstCase, natural_loss
 
 SMALLEST = 1e-7
 """Student probabilities stay above this during the ascent."""
@@ -44,15 +44,6 @@ class Setting(NamedTuple):
     eta: float | None
     actions: int
     seed: int = 0
-
-
-def natural_loss(h: Any, eta: float | None, reward: np.ndarray, student: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """`J(pi) - J(pi_eta)`, or its derivative at 0 if `eta` is None, of bandits `(A, n)`, by definition."""
-    score = h(ratio)
-    if eta is None:
-        return -(student * (reward - (student * reward).sum(axis=0)) * score).sum(axis=0)
-    new = student * np.exp(eta * (score - score.max(axis=0)))
-    return (student * reward).sum(axis=0) - (new * reward).sum(axis=0) / new.sum(axis=0)
 
 
 def worst_bandit(
@@ -81,13 +72,11 @@ def worst_bandit(
         ValueError: a range, gap, step or size that no bandit has, or `h(0+) = -inf` with `low = 0`: no supremum.
     """
     divergence = named(divergence) if isinstance(divergence, str) else divergence
-    infinite = Curve(divergence, low, high, eta).infinite  # and a range or step that no bandit has is refused
-    if not 0 < gap <= largest_gap(low, high) * (1 + 1e-12):
-        raise ValueError(f"gap must lie in (0, {largest_gap(low, high):.6g}], not {gap}")
-    if infinite:
+    curve = Curve(divergence, low, high, eta)  # refuses a range or step that no bandit has
+    gap = float(curve.check(gap)[0])
+    if curve.infinite:
         raise ValueError(f"{divergence.name} has h(0+) = -inf: with low = 0 there is no worst bandit")
     actions, starts = validate.whole("actions", actions, 2), validate.whole("starts", starts, 1)
-    gap = min(gap, largest_gap(low, high))
     loss = partial(natural_loss, divergence.h, eta)
     rng = np.random.default_rng([validate.whole("seed", seed, 0), actions])
     points = _feasible(*_random(rng, actions, starts, gap, low, high), gap, low, high)

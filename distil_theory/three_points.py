@@ -187,9 +187,14 @@ class ProofStep(NamedTuple):
     says: str
 
 
+def says(step: Callable[[], bool]) -> str:
+    """What a step says: its docstring in one line."""
+    return " ".join((step.__doc__ or "").split())
+
+
 def prove(steps: Sequence[Callable[[], bool]]) -> list[ProofStep]:
     """Each step, checked now."""
-    return [ProofStep(step.__name__, step() is True, " ".join((step.__doc__ or "").split())) for step in steps]
+    return [ProofStep(step.__name__, step() is True, says(step)) for step in steps]
 
 
 ANY_SCORE = (line_is_safe, every_triple, gap_and_rate, small_tilt, no_triple_no_bend, copies, rescaling)

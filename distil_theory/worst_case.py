@@ -31,6 +31,7 @@ import numpy as np
 
 from distil_theory.divergences import FDivergence, check_divergence
 from distil_theory.envelope import Envelope
+from distil_theory.objectives import covariance
 
 GRID = 3 * 385
 LARGEST_EXPONENT = 600.0
@@ -51,6 +52,17 @@ def largest_gap(low: float, high: float) -> float:
     if not (np.isfinite(high) and 0 <= low < 1 < high):
         raise ValueError(f"ratios must have 0 <= m < 1 < M < inf, not m = {low}, M = {high}")
     return (high - 1) * (1 - low) / (high - low)
+
+
+def natural_loss(
+    h: Callable[[np.ndarray], np.ndarray], eta: float | None, reward: np.ndarray, student: np.ndarray, ratio: np.ndarray
+) -> np.ndarray:
+    """`J(pi) - J(pi_eta)`, or its derivative at 0 if `eta` is None, of bandits `(A, n)` or `(A,)`, by definition."""
+    score = h(ratio)
+    if eta is None:
+        return -covariance(student, reward, score, axis=0)
+    new = student * np.exp(eta * (score - score.max(axis=0)))
+    return (student * reward).sum(axis=0) - (new * reward).sum(axis=0) / new.sum(axis=0)
 
 
 class Curve:
@@ -106,7 +118,8 @@ class Curve:
         size = 1 if self.eta is None else p * rewarded + (1 - p) * unrewarded
         return p * (1 - p) * (unrewarded - rewarded) / size
 
-    def _check(self, gap: np.ndarray | float) -> np.ndarray:
+    def check(self, gap: np.ndarray | float) -> np.ndarray:
+        """The gaps as a flat array; `ValueError` unless each lies in `(0, largest_gap(low, high)]`, up to rounding."""
         gaps = np.asarray(gap, dtype=float)
         if not ((gaps > 0) & (gaps <= self.most * (1 + 1e-12))).all():
             raise ValueError(
@@ -126,7 +139,7 @@ class Curve:
         Raises:
             ValueError: a gap outside `(0, largest_gap(low, high)]`.
         """
-        gaps = self._check(gap)
+        gaps = self.check(gap)
         # at the largest gap only wrong answers are abandoned
         out = np.where(gaps < self.most, np.inf, -np.inf) if self.infinite else self._best(gaps)[1]
         return out.reshape(np.shape(gap))
@@ -137,7 +150,7 @@ class Curve:
         Raises:
             ArithmeticError: floats cannot hold the masses of such a bandit: the value is approached, not attained.
         """
-        delta = float(self._check(gap)[0])
+        delta = float(self.check(gap)[0])
         if self.infinite:
             return WorstCase(float(self.loss(gap)), *(np.empty(0),) * 3)
         p, loss = (float(x[0]) for x in self._best(np.array([delta])))
@@ -152,12 +165,8 @@ class Curve:
         )
 
     def _attains(self, loss: float, gap: float, reward: np.ndarray, student: np.ndarray, ratio: np.ndarray) -> bool:
-        score = self.score(ratio)
-        if self.eta is None:
-            own = -(student * (reward - student @ reward)) @ score
-        else:
-            own = student @ reward - (student * score) @ reward / (student @ score)
-        size = max(1.0, float(student @ abs(score))) if self.eta is None else 1.0
+        own = natural_loss(self.divergence.h, self.eta, reward, student, ratio)
+        size = 1.0 if self.eta is not None else max(1.0, float(student @ abs(self.score(ratio))))
         tight = abs(student.sum() - 1) < 1e-12 and abs(student @ ratio - 1) < 1e-12
         return bool(
             tight and abs(own - loss) < 1e-9 * size and abs((reward * student) @ (ratio - 1) - gap) < 1e-9 * gap + 1e-12

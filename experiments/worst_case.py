@@ -33,14 +33,15 @@ from distil_theory.search import Setting
 from distil_theory.worst_case import Curve, largest_gap
 from experiments import harness, worst_case_plots
 from experiments.harness import console
+from experiments.worst_case_plots import GAP, RANGE
 
 RANGES = ((0.5, 1.4), (0.2, 2.5), (0.1, 4.0), (0.02, 10.0), (0.0, 4.0))
 SHARES = (0.01, 0.2, 0.6, 1.0)
 """Gaps of the search, as shares of the largest one: with `RANGES`, 20 settings."""
 NEARLY_ABANDONED = 1e-3
 """Stands for `m = 0` where the loss is infinite there."""
-RANGE, GAP, ETA = (0.1, 4.0), 0.05, 0.7
-"""Of the panels; `ETA` is the finite step of the 20 settings."""
+ETA = 0.7
+"""The finite step of the 20 settings."""
 MORE_SHARES, MORE_ETAS = (0.05, 0.1, 0.3, 0.4, 0.5, 0.7, 0.85), (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """Searched in addition, for panels (a) and (b)."""
 SIZED = ("forward_kl", "reverse_kl", "jensen_shannon", "hellinger", "pearson_chi2")

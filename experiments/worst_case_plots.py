@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ from experiments.harness import LINES, label
 from experiments.harness import OKABE_ITO as C
 
 RANGE, GAP = (0.1, 4.0), 0.05
+"""Ratios expert/student and `J* - J` of the panels."""
 SIZES = {3: "^", 4: "s", 6: "o"}
 """Number of actions of the searched bandits to a marker."""
 

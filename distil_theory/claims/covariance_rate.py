@@ -19,13 +19,12 @@ from distil_theory.claims import symbols
 from distil_theory.claims.claim import Claim, Step
 from distil_theory.divergences import FORWARD_KL, JENSEN_SHANNON, PEARSON, REVERSE_KL, FDivergence
 from distil_theory.falsify import mdps
+from distil_theory.finite_steps import GENERIC
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
 
 
-def difference(
-    mdp: TabularMDP, student: Array, expert: Array, geometry: str, f: FDivergence = symbols.GENERIC
-) -> Array:
+def difference(mdp: TabularMDP, student: Array, expert: Array, geometry: str, f: FDivergence = GENERIC) -> Array:
     """The covariance minus `<dJ/d theta, Delta theta>`."""
     step = updates.direction(mdp, student, expert, f, geometry)
     rate = objectives.improvement_rate(mdp, student, expert, f, geometry)

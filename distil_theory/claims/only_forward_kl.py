@@ -13,7 +13,7 @@ from distil_theory import grammar, three_points
 from distil_theory.characterise import Affine, Counterexample, certified, characterise
 from distil_theory.claims.claim import Claim, Step
 from distil_theory.number_systems import Array
-from distil_theory.prevalence import Bandits, exact_sign, small_step
+from distil_theory.prevalence import GAP, Bandits, exact_sign
 
 BREAKS = {
     "line_is_safe": "Cov(r, a u) = a^2 Cov(r, u)",
@@ -40,8 +40,7 @@ def program() -> bool:
 
 def margin(reward: Array, student: Array, expert: Array) -> Array:
     """Sufficiency: the rate of forward KL."""
-    bandits = Bandits(reward, student, expert)
-    return (bandits.gradient * small_step("forward_kl", "natural").motion(bandits)).sum(axis=0)
+    return GAP.change(Bandits(reward, student, expert))
 
 
 CLAIM = Claim(
@@ -53,13 +52,13 @@ CLAIM = Claim(
     source="ours",
     scope="any number of actions (sums by linearity), any f differentiable at the ratios that occur, full support",
     steps=(
-        *(Step(" ".join((f.__doc__ or "").split()), f, BREAKS[f.__name__]) for f in three_points.CLAIM_3),
+        *(Step(three_points.says(f), f, BREAKS[f.__name__]) for f in three_points.CLAIM_3),
         Step(
             "the program, on the catalogue: forward KL affine, a certified bandit against each other", program, "h = 0"
         ),
     ),
     margin=margin,
-    holds_exactly=lambda *bandit: exact_sign(small_step("forward_kl", "natural"), *bandit) >= 0,
+    holds_exactly=lambda *bandit: exact_sign(GAP, *bandit) >= 0,
     without={
         "three or more actions": "with two actions every divergence is safe: claim 4",
         "small step": "safe_step_reverse_kl.json",

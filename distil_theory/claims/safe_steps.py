@@ -1,11 +1,12 @@
 r"""Claim 7d: each divergence has at most one safe size of a natural step.
 
 .. math:: (f, \eta) \text{ is safe for every bandit} \iff K = e^{\eta h_f} \text{ is affine}
-          \iff h_f = \tfrac{1}{\eta} \log(1 + \beta u) + \text{const}
+          \iff h_f = \tfrac{1}{\eta} \log(a u + b),\; a, b \ge 0
 
-and then the step is a mixture of student and expert: reverse KL exactly at `eta = 1` (the step *is* the expert),
-Jensen-Shannon at 2 (the midpoint), skewed Jensen-Shannon in between, forward KL only in the limit `eta -> 0`. The proof
-is the chapter `distil_theory.finite_steps`, with `K` in the place of `h`; `safe_step` and `safe_steps` are programs.
+(not both zero; three or more actions), and then the step is a mixture of student and expert: reverse KL exactly at
+`eta = 1` (the step *is* the expert), Jensen-Shannon at 2 (the midpoint), skewed Jensen-Shannon in between, forward KL
+only in the limit `eta -> 0`. The proof is the chapter `distil_theory.finite_steps`, with `K` in the place of `h`;
+`safe_step` and `safe_steps` are programs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 import sympy
 
-from distil_theory import finite_steps, grammar
+from distil_theory import finite_steps, grammar, three_points
 from distil_theory.characterise import Affine, Counterexample, certified, safe_step, safe_steps
 from distil_theory.claims.claim import Claim, Step
 from distil_theory.claims.only_forward_kl import BREAKS as SHARED
@@ -55,7 +56,7 @@ def program() -> bool:
 def margin(reward: Array, student: Array, expert: Array) -> Array:
     """The least `Cov(r, K)` over four safe pairs; `K <= 1`."""
     bandits = Bandits(reward, student, expert)
-    return np.min([(bandits.gradient * step.motion(bandits)).sum(axis=0) for step in SAFE], axis=0)
+    return np.min([step.change(bandits) for step in SAFE], axis=0)
 
 
 CLAIM = Claim(
@@ -63,12 +64,12 @@ CLAIM = Claim(
     number="7d",
     title="the safe-step theorem",
     statement=r"(f, \eta) \text{ safe} \iff e^{\eta h_f} \text{ affine} "
-    r"\iff h_f = \tfrac{1}{\eta}\log(1 + \beta u) + \text{const}",
+    r"\iff h_f = \tfrac{1}{\eta}\log(a u + b),\; a, b \ge 0",
     assumptions=("that one size",),
     source="ours",
     scope="any number of actions (sums by linearity), any f differentiable at the ratios that occur, full support",
     steps=(
-        *(Step(" ".join((f.__doc__ or "").split()), f, BREAKS[f.__name__]) for f in finite_steps.CLAIM_7D),
+        *(Step(three_points.says(f), f, BREAKS[f.__name__]) for f in finite_steps.CLAIM_7D),
         Step("the programs, on the catalogue: 1, 2, or none", program, "eta = 1 for Jensen-Shannon"),
     ),
     margin=margin,

@@ -8,19 +8,8 @@ import numpy as np
 import sympy
 
 from distil_theory import solve
-from distil_theory.divergences import FDivergence
-from distil_theory.number_systems import Array, convert, name
+from distil_theory.number_systems import Array, convert
 from distil_theory.spec import Bandit, TabularMDP
-
-SCORE = sympy.Function("h")
-
-
-def _score(u: Array) -> Array:
-    return u if name(u) == "float64" else np.frompyfunc(SCORE, 1, 1)(u)  # floats only ask whether it is finite at 0
-
-
-GENERIC = FDivergence("generic", lambda u: u * 0, _score)
-"""A divergence of which nothing is known: its score is an undefined function."""
 
 
 def row(letter: str, n: int) -> list[Any]:

@@ -20,6 +20,7 @@ from distil_theory import falsify, objectives
 from distil_theory.claims import symbols
 from distil_theory.claims.claim import Claim, Step
 from distil_theory.divergences import CATALOGUE
+from distil_theory.finite_steps import GENERIC, SCORE
 from distil_theory.number_systems import Array
 from distil_theory.prevalence import exact_sign, small_step
 
@@ -29,9 +30,9 @@ P, Q, R1, R2, H1, H2 = sympy.symbols("p1 q1 r1 r2 h1 h2")
 def _rate(geometry: str) -> sympy.Expr:
     """The code's rate on the generic bandit, with the two scores as symbols."""
     mdp, student, expert = symbols.bandit(2)
-    rate = symbols.only(objectives.improvement_rate(mdp, student, expert, symbols.GENERIC, geometry))
+    rate = symbols.only(objectives.improvement_rate(mdp, student, expert, GENERIC, geometry))
     u = expert[0, 0] / student[0, 0]
-    return _plain(rate.subs({symbols.SCORE(u[0]): H1, symbols.SCORE(u[1]): H2}))
+    return _plain(rate.subs({SCORE(u[0]): H1, SCORE(u[1]): H2}))
 
 
 def _plain(expression: sympy.Expr) -> sympy.Expr:
