@@ -220,7 +220,8 @@ def _smallest(divergence: str, levels: int = 1, **options: Any) -> Instance:
 
 def gallery() -> Iterator[Entry]:
     """Every shipped certificate: what goes wrong without an assumption, and beside it what goes right with it."""
-    teaching, euclidean, aliased, two, fork = map(_named, instances.INSTANCES)
+    teaching, euclidean = _named(instances.teaching_bandit), _named(instances.euclidean_bandit)
+    aliased, two, fork = map(_named, (instances.aliased_contexts, instances.two_contexts, instances.risky_fork))
     rewards, half = [["1", "0"], ["1", "0"]], ["1/2", "1/2"]
     uneven = _bandit(rewards, [[half, half]], [[["9/10", "1/10"], ["2/5", "3/5"]]], ["1/4", "3/4"])
     first_logit, plain = [[[["1", "0", "0"]]]], _smallest("reverse_kl", geometry="euclidean")

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "distil_theory"
 LAYERS = [
-    *("number_systems", "batching", "validate", "spec", "aliasing", "solve", "divergences", "objectives", "updates"),
-    *("instances",),
+    *("number_systems", "batching", "validate", "spec", "aliasing", "solve", "experts", "trajectories"),
+    *("divergences", "objectives", "updates", "estimators", "instances", "horizon"),
 ]
 
 
