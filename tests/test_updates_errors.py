@@ -22,7 +22,7 @@ MIXED = np.array([[[0.5, 0.5], [0.25, 0.75]]])
     "call",
     [
         objectives.improvement_rate,
-        objectives.local_gradient,
+        objectives.loss_gradient,
         objectives.pooled_score,
         updates.direction,
         lambda *args: updates.proximal_step(*args, 1.0),
