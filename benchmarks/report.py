@@ -29,6 +29,8 @@ TITLES = {
     "bandits": "Random bandits: how many does a small natural step harm?",
     "single": "One large MDP: values of one policy",
     "scaling": "Growth of objectives.evaluate: seconds per call",
+    "estimators": "The gradient that looks ahead: exact, and from rollouts"
+    "\nlast columns: relative variance of one rollout, explicit / black-box expert; * every rollout listed",
     "startup": "Startup, in fresh interpreters",
 }
 
@@ -64,7 +66,8 @@ def tables(results: pd.DataFrame) -> list[Table]:
         if name in INSTANCE:
             out += [_race(name, workload, group) for workload, group in rows.groupby("workload", sort=False)]
         else:
-            out.append({"floor": _floor, "scaling": _scaling, "startup": _startup}[name](rows))
+            table = {"floor": _floor, "scaling": _scaling, "estimators": _estimators, "startup": _startup}[name]
+            out.append(table(rows))
     return out
 
 
@@ -116,6 +119,24 @@ def _scaling(rows: pd.DataFrame) -> Table:
         exponents = group[group["metric"] == "exponent"].set_index("contender")["value"]
         steps = [f"{row.contender}: {seconds(row.value)}" for row in group[group["metric"] == "time"].itertuples()]
         table.add_row(axis, "  ".join(steps), f"{exponents['distil_theory']:.2f}", f"{exponents['theory']:g}")
+    return table
+
+
+def _estimators(rows: pd.DataFrame) -> Table:
+    kinds = dict.fromkeys(name.rpartition("; ")[0] for name in rows.loc[rows["metric"] == "noise", "contender"])
+    drawn = rows.loc[rows["contender"] == "estimate", "n"].max()
+    table = _table(TITLES["estimators"], "horizon", "exact local", "exact full", f"from {drawn:,} rollouts", *kinds)
+    for horizon, group in rows.groupby("workload", sort=False):
+        value = group.set_index(["metric", "contender"])["value"]
+        sampled = group.set_index(["metric", "contender"])["n"]
+        line = [
+            f"{seconds(value['time', name])}, {number(value['memory', name] / 2**20)} MiB"
+            for name in ("exact local", "exact full", "estimate")
+        ]
+        for kind in kinds:
+            both = [("noise", f"{kind}; {who}") for who in ("explicit", "black box")]
+            line.append(" / ".join(number(value[name]) + ("" if sampled[name] else "*") for name in both))
+        table.add_row(str(horizon), *line)
     return table
 
 

@@ -35,6 +35,9 @@ class Settings:
     scaling_batch: int = 1_000
     """The batch while another axis grows: at S = 80 the transitions of 10^4 MDPs would fill 1.5 GB."""
     scaling_rounds: int = 7
+    estimator_horizons: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    rollouts: int = 4_000
+    estimator_rounds: int = 15
     floor_bytes: int = 2**28
     """Size of one array: several times the last-level cache."""
     floor_rounds: int = 15
@@ -53,6 +56,9 @@ QUICK = Settings(
     scaling_sizes={"S": (5, 10), "A": (3, 6), "H": (5, 10), "B": (100, 200)},
     scaling_batch=50,
     scaling_rounds=3,
+    estimator_horizons=(1, 2, 8),
+    rollouts=200,
+    estimator_rounds=3,
     floor_bytes=2**22,
     floor_rounds=3,
     import_rounds=1,

@@ -44,7 +44,8 @@ def frozen(e: sympy.Expr) -> tuple[sympy.Expr, dict[sympy.Expr, sympy.Expr]]:
 
 @lru_cache(maxsize=1024)
 def _score_of_summand(f: sympy.Expr) -> sympy.Expr:
-    return sympy.expand_log(sympy.simplify(U * f.diff(U) - f))
+    size, f = f.as_coeff_Mul()  # sympy would move a large factor into the logarithms, as a power of their arguments
+    return size * sympy.expand_log(sympy.simplify(U * f.diff(U) - f))
 
 
 def score(f: sympy.Expr) -> sympy.Expr:
@@ -101,8 +102,7 @@ def value(e: sympy.Expr, u: Array) -> Array:
     if e is sympy.E or isinstance(e, sympy.exp):
         return ns.exp(value(sympy.log(e), u))
     if e.is_Pow and e.exp.is_Rational:
-        base = value(e.base, u)
-        return base ** int(e.exp) if e.exp.is_Integer and e.exp > 0 else ns.power(base, Fraction(e.exp.p, e.exp.q))
+        return ns.power(value(e.base, u), Fraction(e.exp.p, e.exp.q))
     for kind, run in ((sympy.log, ns.log), (sympy.Abs, abs), (sympy.sign, ns.sign)):
         if isinstance(e, kind):
             return run(value(e.args[0], u))

@@ -102,7 +102,7 @@ def safe_steps(f: str | FDivergence) -> sympy.Set:
     if constant and constant.slope == 0:
         return sympy.Interval.open(0, sympy.oo)
     h, _ = scores(text)
-    first = sympy.simplify(calculus.derivative(h))
+    first = calculus.derivative(h)
     second = calculus.derivative(first)
     with ns.precision(prevalence.BITS):
         ratios = ns.convert(grammar.GRID, "ball")
@@ -180,10 +180,20 @@ def _vanishes(e: sympy.Expr) -> bool:
     return sympy.simplify(e) == 0
 
 
+def _varies(text: str, slope: sympy.Expr) -> bool:
+    """Whether balls tell two slopes apart: then there is no line, and nothing to simplify, which can take for ever."""
+    with ns.precision(prevalence.BITS):
+        ratios = ns.convert(grammar.GRID, "ball")
+        values = calculus.function(slope)(ratios[smooth(text, ratios)])
+        return any(not x.overlaps(values[0]) for x in values)
+
+
 def _identity(text: str, eta: flint.fmpq | None) -> Affine | None:
     """The affine identity, if sympy can show it."""
     h, f = scores(text)
     if eta is None:
+        if _varies(text, calculus.derivative(h)):
+            return None
         slope = sympy.simplify(calculus.derivative(h))
         intercept = sympy.simplify(h - slope * U)
         standard = slope * U * sympy.log(U) + intercept * (U - 1)

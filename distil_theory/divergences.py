@@ -122,14 +122,16 @@ JENSEN_SHANNON = FDivergence(
 )
 HELLINGER = FDivergence(
     "hellinger",
-    lambda u: (ns.sqrt(u) - 1) ** 2,
+    lambda u: ns.power(ns.sqrt(u) - 1, 2),
     lambda u: ns.sqrt(u) - 1,
     lambda one: one,
     "squared Hellinger",
     unit=1 / 2,
 )
 """Squared Hellinger distance without the half."""
-PEARSON = FDivergence("pearson_chi2", lambda u: (u - 1) ** 2, lambda u: u**2 - 1, None, "Pearson $\\chi^2$", unit=2)
+PEARSON = FDivergence(
+    "pearson_chi2", lambda u: ns.power(u - 1, 2), lambda u: u**2 - 1, None, "Pearson $\\chi^2$", unit=2
+)
 NEYMAN = FDivergence(
     "neyman_chi2",
     lambda u: ns.power(u, -1) + u - 2,

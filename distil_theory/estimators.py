@@ -89,7 +89,7 @@ def samples(
         later = cost[::-1].cumsum(axis=0)[::-1] - cost - _baseline(here, baseline, rollouts)
         total = total + ((every == rollouts.actions[:, None]) - met) * later[:, None]
     seen = np.arange(mdp.observations)[:, None] == mdp.observation[rollouts.states][:, None]
-    return seen[:, :, None] * total[:, None]
+    return (1 * seen)[:, :, None] * total[:, None]  # 1 *: a truth value is no number to sympy
 
 
 def _baseline(here: Point, baseline: Any, rollouts: Trajectories) -> Array:
@@ -113,10 +113,10 @@ def _baseline(here: Point, baseline: Any, rollouts: Trajectories) -> Array:
 def prefix_weights(
     mdp: TabularMDP, student: Array, expert: Array, rollouts: Trajectories, clip: float = float("inf")
 ) -> Array:
-    """`min(prod_{h'<h} pi*/pi, clip)` along each rollout, shape `(H,N)`; its mean given `s_h` is claim 2's weight.
+    """`min(prod_{h'<h} pi*/pi, clip)` along each rollout, shape `(H,N,*B)`; given `s_h` its mean is claim 2's weight.
 
     Raises:
-        ValueError: invalid policies, a batch, or a clip that is not positive.
+        ValueError: invalid policies, or a clip that is not positive.
     """
     pi, star = check_pair(mdp, student, expert)
     ratio = rollouts.along(star / pi, actions=True)
@@ -147,7 +147,7 @@ def mean_weight(mdp: TabularMDP, student: Array, expert: Array, clip: float = fl
     p = trajectories.probability(mdp, student, every)
     mass = prefix_weights(mdp, student, expert, every, clip) * p
     at = np.arange(mdp.shape[1])[:, None] == every.states[:, None]
-    there, total = (at * p).sum(axis=2), (at * mass[:, None]).sum(axis=2)
+    there, total = (1 * at * p).sum(axis=2), (1 * at * mass[:, None]).sum(axis=2)
     never = ns.iszero(there)
     return ns.where(never, total * 0, total / ns.where(never, there * 0 + 1, there))
 

@@ -104,7 +104,7 @@ def mdps(margin: Callable[[TabularMDP, Array, Array], Array], n: int, seed: int)
         margin: `mdp, student, expert`, a batch, to `(n,)`.
         n, seed: as for `bandits`; a tenth as many are drawn, for an MDP takes ten times as long.
     """
-    found = []
+    found: list[Found] = []
     for actions in (2, 3):
         left = -(-n // 20)
         for start in range(0, left, SEVERAL):

@@ -93,19 +93,23 @@ def family() -> bool:
 
 
 def weight() -> bool:
-    """`K/K(1) = 1 - w + w u` with `w = eta h'(1) = eta f''(1)`."""
-    line, slope = A * U + B, (sympy.log(A * U + B) / ETA).diff(U).subs(U, 1)
+    """`K/K(1) = 1 - w + w u` with `w = eta h'(1) = eta f''(1)`; `b = 0`: `w = 1`."""
     bend = (U * F(U).diff(U) - F(U)).diff(U) - U * F(U).diff(U, 2)
-    return vanish(bend, line / line.subs(U, 1) - 1 - ETA * slope * (U - 1))
+    good = vanish(bend)
+    for line in (A * U + B, A * U):
+        w = ETA * (sympy.log(line) / ETA).diff(U).subs(U, 1)
+        good &= vanish(line / line.subs(U, 1) - 1 - w * (U - 1))
+    return good and vanish(w - 1)
 
 
 def one_step_each() -> bool:
-    """`(a u + b)^s` with `a > 0` bends unless `s` is 0 or 1: so at most one `eta` is safe, `-h''/h'^2`."""
-    s = sympy.Symbol("s", real=True)
-    line = A * U + B
-    bend = (line**s).diff(U, 2) - s * (s - 1) * A**2 * line ** (s - 2)
-    h = sympy.log(line) / ETA
-    return vanish(bend, -h.diff(U, 2) / h.diff(U) ** 2 - ETA)
+    """`(a u + b)^s` with `a > 0`, `b >= 0` bends unless `s` is 0 or 1: so at most one `eta` is safe, `-h''/h'^2`."""
+    s, good = sympy.Symbol("s", real=True), True
+    for line in (A * U + B, A * U):
+        bend = (line**s).diff(U, 2) - s * (s - 1) * A**2 * line ** (s - 2)
+        h = sympy.log(line) / ETA
+        good &= vanish(bend, -h.diff(U, 2) / h.diff(U) ** 2 - ETA) and positive(A**2, line)
+    return good
 
 
 def members() -> bool:

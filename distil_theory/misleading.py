@@ -63,11 +63,12 @@ def certified(example: Counterexample, h: Callable[[Array], Array] | None = None
     if not ((student > 0).all() and (expert > 0).all() and student.sum() == 1 == expert.sum()):
         return False
     step = prevalence.Step(motion(score, eta))
-    try:
-        harms = prevalence.exact_sign(step, reward, student, expert) < 0
-    except ArithmeticError:  # more bits might decide it
-        return False
-    return harms and bool(smooth(example.text, ns.convert(expert / student, "ball")).all())
+    with ns.precision(prevalence.BITS):
+        try:
+            harms = prevalence.exact_sign(step, reward, student, expert) < 0
+        except ArithmeticError:  # more bits might decide it
+            return False
+        return harms and bool(smooth(example.text, ns.convert(expert / student, "ball")).all())
 
 
 def motion(h: Callable[[Array], Array], eta: flint.fmpq | None) -> Callable[[Array], Array]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -71,7 +72,7 @@ class Step:
 
     h: Callable[[Array], Array]
     geometry: str = "natural"
-    eta: float | None = None
+    eta: float | Fraction | None = None
 
     def motion(self, bandits: Bandits) -> Array:
         """`x (A, n)`, up to a positive factor and a constant per bandit: the step fails iff `<dJ/d theta, x> < 0`."""

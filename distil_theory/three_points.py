@@ -86,8 +86,10 @@ def vanish(*expressions: Any) -> bool:
 
 def positive(*expressions: Any) -> bool:
     """Whether each is a ratio of polynomials in positive symbols with positive coefficients only."""
-    parts = [sympy.Poly(part, A, B, C, D, T, ETA) for e in expressions for part in sympy.fraction(sympy.factor(e))]
-    return all(c > 0 for part in parts for c in part.coeffs())
+    parts = [part for e in expressions for part in sympy.fraction(sympy.factor(e))]
+    symbols = [sorted(part.free_symbols, key=str) or [A] for part in parts]
+    coefficients = [c for part, x in zip(parts, symbols, strict=True) for c in sympy.Poly(part, *x).coeffs()]
+    return all(x.is_positive for some in symbols for x in some) and all(bool(c > 0) for c in coefficients)
 
 
 def total(e: Any, copies: Any = N) -> Any:

@@ -193,9 +193,9 @@ def _dual(h_at: Callable[[np.ndarray], np.ndarray], old: np.ndarray, eta: np.nda
 
         z_high = 1 / old + 0 * z_low
         beyond = residual(z_high) > 0  # the root would exceed probability one: clip, the sum is too large anyway
-        return old * np.where(beyond, z_high, _bisect(residual, z_low, z_high, geometric=True))
+        return old * np.where(beyond, z_high, bisect(residual, z_low, z_high, geometric=True))
 
-    x = actions(_bisect(lambda mu: actions(mu).sum(axis=2) - 1, low, high))
+    x = actions(bisect(lambda mu: actions(mu).sum(axis=2) - 1, low, high))
     total = x.sum(axis=2)
     if not np.allclose(total, 1, rtol=0, atol=1e-9):
         raise ValueError(
@@ -204,7 +204,7 @@ def _dual(h_at: Callable[[np.ndarray], np.ndarray], old: np.ndarray, eta: np.nda
     return x / total[:, :, None]
 
 
-def _bisect(
+def bisect(
     decreasing: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, *, geometric: bool = False
 ) -> np.ndarray:
     """Root of an elementwise decreasing function between `low` and `high`, to the last bits, jumps included."""

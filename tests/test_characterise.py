@@ -310,3 +310,26 @@ def test_a_search_that_cannot_certify_says_so(monkeypatch):
 
     monkeypatch.setattr(prevalence, "exact_sign", undecided)
     assert not certified(Counterexample("-log(u)", None, *(ns.convert(["1/2", "1/2"], "rational"),) * 3))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10 ** 6 * (log(10 / 9) - log(u + 1 / 9))",
+        "abs((u - 1) ** 3)",
+        "abs(u - 1) ** (3 / 2)",
+        "3 * abs(u - 1) + 10 ** (-9) * (exp(u / 5) - exp(1 / 5)) + 1000 * (log(2) - log(u + 1))",
+    ],
+)
+def test_what_sympy_would_simplify_for_ever_is_decided(text):
+    found = characterise(text)
+    assert isinstance(found, Counterexample)
+    assert certified(found)
+    assert safe_steps(text) == sympy.EmptySet
+
+
+def test_a_counterexample_is_certified_at_any_precision():
+    found = characterise("abs(u - 2 - 10 ** (-30)) - 1 - 10 ** (-30)")  # 1e-30 away from a kink
+    with ns.precision(53):
+        assert certified(found)

@@ -239,3 +239,11 @@ def test_finite_values_with_zeros_by_hand():
     by_hand = {REVERSE_KL: np.log(2) / 2, HELLINGER: by_hand[HELLINGER], NEYMAN: 0.5, TOTAL_VARIATION: 0.25}
     for d, value in {**by_hand, JENSEN_SHANNON: jensenshannon(p, q) ** 2}.items():
         assert d.value(q, p) == pytest.approx(value, rel=1e-14)
+
+
+@pytest.mark.parametrize("d", [d for d in CATALOGUE if d.name != "total_variation"], ids=lambda d: d.name)
+def test_a_ball_around_a_ratio_of_one_has_a_finite_value(d):
+    p = ns.convert(["1/3", "2/3"], "ball")
+    value = d.value(p, p)
+    assert value.contains(0)
+    assert value.rad() < 1e-12

@@ -7,6 +7,8 @@ import pytest
 from distil_theory import instances, objectives, solve, updates
 from distil_theory import number_systems as ns
 from distil_theory.divergences import BY_NAME, FORWARD_KL, HELLINGER, JENSEN_SHANNON, REVERSE_KL
+from distil_theory.instances.base import biased, moves, rational
+from distil_theory.spec import Bandit
 
 
 def q(text):
@@ -41,8 +43,14 @@ def test_gaps_by_hand():
     # teaching: J = 2/3, J* = 67/100. Euclidean: J = 3/4, J* = 7/8. Aliased: J = (1/2 + 9/20)/2 = 19/40 and
     # J* = (8/10 + 81/100)/2 = 161/200. Two contexts: J = 1/2, J* = 2/5 1/100 + 3/5 9/10 = 544/1000.
     # Fork: J = 19/40 + 1/20 1/10 = 48/100, J* = 1/20 + 9/10 = 95/100.
-    by_hand = ["1/300", "1/8", "33/100", "44/1000", "47/100"]
-    assert [make().gap for make in instances.INSTANCES] == [q(x) for x in by_hand]
+    by_hand = {
+        "teaching_bandit": "1/300",
+        "euclidean_bandit": "1/8",
+        "aliased_contexts": "33/100",
+        "two_contexts": "44/1000",
+        "risky_fork": "47/100",
+    }
+    assert {name: getattr(instances, name)().gap for name in by_hand} == {name: q(x) for name, x in by_hand.items()}
     fork = instances.risky_fork()
     better = solve.values(fork.mdp, fork.expert)[0] - solve.values(fork.mdp, fork.student)[0]
     assert (better >= 0).all()
@@ -116,6 +124,55 @@ def test_risky_fork():
     assert rate(fork, FORWARD_KL, weight=w) == fork.gap == q("47/100")
 
 
+def success_rate(instance, h, geometry):
+    """`dJ/d eta` of one row, written anew in floats: natural `Cov(r, h(u))`, Euclidean `sum pi^2 (h - E h)(r - J)`."""
+    pi, star, r = (ns.convert(x, "float64")[0] for x in (instance.student, instance.expert, instance.mdp.reward))
+    d = ns.convert(instance.mdp.initial, "float64")[:, None]
+    pi, r, score = pi[0], (d * r).sum(0), (d * h(star / pi)).sum(0)
+    weight = pi if geometry == "natural" else pi**2
+    return (weight * (score - (pi * score).sum()) * (r - (pi * r).sum())).sum()
+
+
+@pytest.mark.parametrize(
+    ("make", "lowers"),
+    [
+        (instances.success_euclidean, {"reverse_kl"}),
+        (instances.success_euclidean_js, {"reverse_kl", "jensen_shannon"}),
+    ],
+)
+def test_success_conditioned_and_euclidean(make, lowers):
+    bandit = make()
+    pi, star, r = bandit.student[0, 0], bandit.expert[0, 0], bandit.mdp.reward[0, 0]
+    assert (star * (pi * r).sum() == pi * r).all()
+    h = {FORWARD_KL: lambda u: u, REVERSE_KL: np.log, JENSEN_SHANNON: lambda u: np.log1p(u) / 2, HELLINGER: np.sqrt}
+    for d, score in h.items():
+        value = rate(bandit, d, "euclidean")
+        assert (value < 0) == (d.name in lowers)
+        assert float(ns.convert([value], "float64")[0]) == pytest.approx(
+            success_rate(bandit, score, "euclidean"), rel=1e-6
+        )
+        assert rate(bandit, d) > 0  # claim 9: the natural step of every divergence improves
+    floats = bandit.convert("float64")
+    for name in lowers:
+        step = updates.direction(floats.mdp, floats.student, floats.expert, BY_NAME[name], "euclidean")
+        new = updates.exponential_step(floats.mdp, floats.student, step, 1e-3)
+        assert solve.expected_return(floats.mdp, new) < solve.expected_return(floats.mdp, floats.student)
+
+
+def test_success_aliased():
+    # J = (9/10 + 1/20)/2 = 19/40; pi* = (5, 4)/9 and (0, 1): J* = (41/45 + 1/10)/2 = 91/180
+    hidden = instances.success_aliased()
+    assert (hidden.expert == ns.convert([[["5/9", "4/9"], [0, 1]]], "rational")).all()
+    assert hidden.gap == q("11/360")
+    # E[r] = (1/2, 9/20), E[u] = (5/9, 13/9): Cov = 1/4 (1/20)(-8/9)
+    assert rate(hidden, FORWARD_KL) == q("-1/90")
+    assert success_rate(hidden, lambda u: u, "natural") == pytest.approx(-1 / 90, rel=1e-12)
+    seen = Bandit(hidden.mdp.reward[0], hidden.mdp.initial)
+    # in plain sight sum_s 1/2 Var(r)/V = (1/100)/(9/10)/2 + (1/400)/(1/20)/2
+    sight = objectives.improvement_rate(seen, hidden.student, hidden.expert, FORWARD_KL)
+    assert sight == hidden.gap == q("1/180") + q("1/40")
+
+
 @pytest.mark.parametrize("make", instances.INSTANCES, ids=lambda f: f.__name__)
 def test_conversion_keeps_the_instance(make):
     floats = make().convert("float64")
@@ -126,3 +183,29 @@ def test_conversion_keeps_the_instance(make):
         assert np.isfinite(value)
     back = floats.convert("rational")
     np.testing.assert_allclose(ns.convert(back.student, "float64"), floats.student, rtol=0)
+
+
+# --- how instances are written ----------------------------------------------------------------------------------------
+
+
+def test_parameters_are_exact_numbers_in_range():
+    assert rational("x", "1/3") == flint.fmpq(1, 3)
+    assert rational("x", 2, 1, "5/2") == 2
+    assert biased(rational("x", "1/3")) == [flint.fmpq(1, 3), flint.fmpq(2, 3)]
+    for bad in (0.1, True, "a third", None, "1/0", ["1/2"]):
+        with pytest.raises(ValueError, match=r"x must be an exact number such as '1/10', not"):
+            rational("x", bad)
+    for bad in (0, 1, "-1/2", "3/2"):
+        with pytest.raises(ValueError, match="x must lie strictly between 0 and 1"):
+            rational("x", bad)
+
+
+def test_moves():
+    p = moves(lambda h, s, a: {0: "1/4", 1: "3/4"} if h else a, 2, 2, 2)
+    assert (p[0] == ns.convert([[[1, 0], [0, 1]]] * 2, "rational")).all()
+    assert (p[1] == ns.convert([[["1/4", "3/4"]] * 2] * 2, "rational")).all()
+
+
+def test_an_instance_is_checked():
+    with pytest.raises(ValueError, match=r"expert at h=0, s=0 sums to 5/6"):
+        instances.exact_instance("x", Bandit([0, 1]), [[["1/2", "1/2"]]], [[["1/2", "1/3"]]], "nothing")

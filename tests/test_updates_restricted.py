@@ -32,13 +32,14 @@ def test_a_full_class_is_no_restriction(pair):
     assert not np.any(gap[visited])  # where nobody goes the class need not move
 
 
-def test_the_projection_is_the_natural_gradient_of_the_class():
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_projection_is_the_natural_gradient_of_the_class(count):
     rng = np.random.default_rng(0)
     mdp, pi, star = (x for x in instances.risky_fork().convert("float64")[1:4])
-    features = rng.normal(size=(3, *pi.shape))
+    features = rng.normal(size=(count, *pi.shape))
     gradient = -objectives.loss_gradient(mdp, pi, star, JENSEN_SHANNON)
     d = updates.solve.occupancy(mdp, pi)
-    fisher = np.zeros((3, 3))
+    fisher = np.zeros((count, count))
     for h, s, a in np.ndindex(pi.shape):
         score = features[:, h, s, a] - features[:, h, s] @ pi[h, s]  # gradient of log pi(a|s) in the weights
         fisher += d[h, s] * pi[h, s, a] * np.outer(score, score)

@@ -22,14 +22,17 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from distil_theory import falsify
 from distil_theory import number_systems as ns
 from distil_theory.number_systems import Array
 from distil_theory.parallel import console
 
 SOURCES = ("paper", "classic", "ours")
-NEAR = 1e-9
-"""Margins below this, of rewards of order one, are decided in exact arithmetic."""
+NEAR, ROUNDING = 1e-9, 1e-6
+"""Margins below `NEAR`, of rewards of order one, are decided in exact arithmetic. One below `-ROUNDING`, infinite or
+NaN no rounding explains: then the code is wrong on batches, whatever it says of a single instance."""
 
 
 class Step(NamedTuple):
@@ -46,7 +49,7 @@ class Claim:
 
     `margin` works on a batch of floats. Of the smallest margins those near zero and below, which rounding may have
     signed, are decided by `holds_exactly`: it gets the same arrays as rationals (rows sum to one up to rounding:
-    normalise them first). One that does not hold refutes the claim.
+    normalise them first). One that does not hold refutes the claim, and so does a margin that no rounding explains.
 
     Args:
         slug: name of its module and on the command line.
@@ -114,7 +117,8 @@ def verify(claim: Claim, instances: int = 20_000, seed: int = 0) -> Verdict:
         found = falsify.Found(0, (), ())
     close = [instance for m, instance in zip(found.margins, found.instances, strict=True) if m < claim.near]
     refuting = next((instance for instance in close if not _decided(claim, instance)), None)
-    if failed or refuting is not None or not found.instances:
+    impossible = not found.instances or not np.isfinite(found.margin) or found.margin < -ROUNDING
+    if failed or refuting is not None or impossible:
         verdict = "FAILED"
     elif claim.steps:
         verdict = f"proved modulo {claim.lemma}" if claim.lemma else "proved"

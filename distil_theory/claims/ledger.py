@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from distil_theory import checker
 from distil_theory.claims import CLAIMS
-from distil_theory.claims.claim import Claim, Verdict, verify
+from distil_theory.claims.claim import Claim, Verdict, missing_parts, verify
 from distil_theory.parallel import console, run
 
 QUICK, FULL = 20_000, 2_000_000
@@ -51,13 +52,30 @@ def load(path: str) -> Claim:
     if spec is None or spec.loader is None:
         raise ValueError(f"{path}: not a Python module")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the names in their annotations
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not isinstance(getattr(module, "CLAIM", None), Claim):
         raise ValueError(f"{path}: defines no CLAIM of type distil_theory.claims.Claim")
     return module.CLAIM
+
+
+def lacks(claim: Claim) -> list[str]:
+    """What the claim lacks, figures aside: an installed library has none."""
+    shipped = [file.name for file in (resources.files("distil_theory") / "certificates").iterdir()]
+    return missing_parts(claim, shipped, [claim.panel])
+
+
+def writable(path: Path) -> None:
+    """Raises `ValueError` where no file could be written."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"[Errno 21] Is a directory: '{path}'")
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error}") from None
 
 
 def verify_slug(slug: str, instances: int, seed: int) -> Verdict:
@@ -88,7 +106,7 @@ def _short(n: int) -> str:
 
 def table(claims: Sequence[Claim], verdicts: Sequence[Verdict], checked: Sequence[Checked]) -> Table:
     """What a person reads."""
-    caption = "* near zero: decided in exact arithmetic"
+    caption = "* near zero: decided in exact arithmetic" if any(v.decided and v.good for v in verdicts) else None
     out = Table(title="The claims ledger", caption=caption, box=box.SIMPLE, padding=0, pad_edge=False)
     for heading in ("", "claim", "source", "steps", "tried", "margin", "cert.", "verdict", "s"):
         left = heading in ("", "claim", "source", "verdict")
@@ -151,27 +169,39 @@ def main(args: argparse.Namespace) -> int:
               else "--seed must not be negative and --jobs not zero", file=sys.stderr)  # fmt: skip
         return 2
     instances = QUICK if args.quick else FULL
-    if args.claim:
-        try:
-            claims = [load(args.claim)]
-        except ValueError as bad:
-            print(bad, file=sys.stderr)
-            return 2
+    try:
+        if args.claim and args.slug:
+            raise ValueError(f"either --claim {args.claim} or {args.slug[0]}, not both")
+        for path in filter(None, (args.json, args.latex)):
+            writable(path)
+        own = [load(args.claim)] if args.claim else []
+    except ValueError as bad:
+        print(bad, file=sys.stderr)
+        return 2
+    if own:
+        claims = own
         verdicts = [verify(claims[0], instances, args.seed)]
     else:
         claims = [known[slug] for slug in args.slug] or list(CLAIMS)
         tasks = [(claim.slug, instances, args.seed) for claim in claims]
         verdicts = run(verify_slug, tasks, jobs=args.jobs, label="verifying")
     checked = [certificates(claim) for claim in claims]
+    missing = [lacks(claim) for claim in claims]
+    verdicts = [
+        verdict._replace(verdict="FAILED") if any(found.values()) or lack else verdict
+        for verdict, found, lack in zip(verdicts, checked, missing, strict=True)
+    ]
     console.print(table(claims, verdicts, checked))
     for claim in claims:
         console.print(f"{claim.number} {claim.title}: {claim.scope}", highlight=False, markup=False)
     for claim, verdict in zip(claims, verdicts, strict=True):
         for step in verdict.failed_steps:
             console.print(f"{claim.slug}: this step does not hold: {step}", highlight=False, markup=False, style="red")
+    for claim, found, lack in zip(claims, checked, missing, strict=True):
+        for reason in [f"{name}: {why}" for name, why in found.items() if why] + [f"lacks {part}" for part in lack]:
+            console.print(f"{claim.slug}: {reason}", highlight=False, markup=False, style="red")
     if args.json:
         args.json.write_text(json.dumps(as_json(claims, verdicts, checked, instances, args.seed), indent=1) + "\n")
     if args.latex:
         args.latex.write_text(latex(claims))
-    refused = any(why for found in checked for why in found.values())
-    return 0 if all(verdict.good for verdict in verdicts) and not refused else 1
+    return 0 if all(verdict.good for verdict in verdicts) else 1

@@ -19,6 +19,10 @@ from distil_theory.claims.claim import Claim, Step
 from distil_theory.falsify import mdps
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
+from distil_theory.three_points import INDEX, STAR, R, total, vanish
+
+STEPS = 3
+"""Of the generic MDP: with two, a mistake in the step of a transition could hide."""
 
 
 def identity(mdp: TabularMDP, student: Array, expert: Array) -> Array:
@@ -28,19 +32,32 @@ def identity(mdp: TabularMDP, student: Array, expert: Array) -> Array:
     return gap - (flow * solve.advantage(mdp, student)).sum(axis=2).sum(axis=1).sum(axis=0)
 
 
+def one_step_any_actions() -> bool:
+    """Step 1 for any number of actions; `old` and `new` are the expectations of `V` and `V'` over `s'`."""
+    old, new, v = sympy.IndexedBase("old")[INDEX], sympy.IndexedBase("new")[INDEX], sympy.Symbol("V")
+    advantage = R + old - v
+    return vanish(total(STAR * (R + new)) - v - total(STAR * (advantage + new - old)))
+
+
 def one_step() -> bool:
-    """Step 1 for one action: its term, with `1` as the share of `V` that it carries."""
-    r, v, next_old, next_new = sympy.symbols("r v EV EW")  # EV, EW: expectations of V and V' over s'
-    advantage, difference = r + next_old - v, next_new - next_old
-    return symbols.vanishes((r + next_new - v) - (advantage + difference))
+    """Step 1 by the code, on the generic MDP."""
+    mdp, student, expert = symbols.mdp(STEPS)
+    difference = solve.values(mdp, expert)[0] - solve.values(mdp, student)[0]
+    advantage, ok = solve.advantage(mdp, student), True
+    for h in range(STEPS):
+        later = mdp.transition[h] @ difference[h + 1] if h + 1 < STEPS else 0
+        ok &= symbols.vanishes(difference[h] - (expert[h] * (advantage[h] + later)).sum(axis=1))
+    return ok
 
 
 def telescope() -> bool:
-    """Step 2 on generic occupancies: what flows out of step `h` arrives in step `h + 1`."""
-    spec, _, expert = symbols.mdp()
-    d, later = solve.occupancy(spec, expert), np.array(sympy.symbols("D1 D2"), dtype=object)
-    leaving = (d[0][:, None] * expert[0] * (spec.transition[0] @ later)).sum()
-    return symbols.vanishes(leaving - (d[1] * later).sum())
+    """Step 2 by the code, for any `D`: what flows out of a step arrives in the next one."""
+    mdp, _, expert = symbols.mdp(STEPS)
+    d, later, ok = solve.occupancy(mdp, expert), np.array(sympy.symbols("D1 D2"), dtype=object), True
+    for h in range(STEPS - 1):
+        leaving = (d[h][:, None] * expert[h] * (mdp.transition[h] @ later)).sum()
+        ok &= symbols.vanishes(leaving - (d[h + 1] * later).sum())
+    return ok
 
 
 CLAIM = Claim(
@@ -50,11 +67,14 @@ CLAIM = Claim(
     statement=r"J(\pi') - J(\pi) = \sum_h E_{s \sim d_h^{\pi'}} E_{a \sim \pi'_h(\cdot|s)} A_h^{\pi}(s,a)",
     assumptions=(),
     source="classic",
-    scope="steps 1 and 2 for any H, S, A (each term of the sums); the code on the generic MDP H = S = A = 2",
+    scope="any A, H, S (one step, term by term, by induction); the code on the generic MDP H = 3, S = A = 2",
     steps=(
-        Step("one step: D_h = E_pi' [A_h + P D_{h+1}], action by action", one_step, "A = Q + V in solve.advantage"),
-        Step("occupancies carry it on: the sum telescopes", telescope, "transpose the flow in solve.forward"),
-        Step("the code, on the generic MDP", lambda: symbols.vanishes(identity(*symbols.mdp())), "d of the student"),
+        Step("D_h = E_pi' [A_h + P D_{h+1}], any number of actions", one_step_any_actions, "A = r + old + V"),
+        Step("one step, by the code", one_step, "A = Q + V in solve.advantage"),
+        Step("occupancies carry it on: the sum telescopes, by the code", telescope, "the last policy in the flow"),
+        Step(
+            "the code, on the generic MDP", lambda: symbols.vanishes(identity(*symbols.mdp(STEPS))), "d of the student"
+        ),
     ),
     margin=lambda mdp, student, expert: -abs(identity(mdp, student, expert)),
     holds_exactly=lambda *parts: identity(*symbols.exact_mdp(*parts)) == 0,

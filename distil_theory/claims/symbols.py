@@ -8,8 +8,23 @@ import numpy as np
 import sympy
 
 from distil_theory import solve
-from distil_theory.number_systems import Array, convert
+from distil_theory.divergences import FDivergence
+from distil_theory.number_systems import Array, convert, name
 from distil_theory.spec import Bandit, TabularMDP
+from distil_theory.three_points import A, F
+
+
+def _f(u: Array) -> Array:
+    return np.frompyfunc(F, 1, 1)(u)
+
+
+def _h(u: Array) -> Array:
+    """`u f' - f`; floats only ask whether it is finite at 0."""
+    return u if name(u) == "float64" else u * np.frompyfunc(F(A).diff(A).subs, 2, 1)(A, u) - _f(u)
+
+
+ANY = FDivergence("any", _f, _h)
+"""A divergence of which only `h = u f' - f` is known."""
 
 
 def row(letter: str, n: int) -> list[Any]:
@@ -37,6 +52,12 @@ def mdp(steps: int = 2, states: int = 2, actions: int = 2) -> tuple[TabularMDP, 
         table("P", states, steps, states, actions), reward.reshape(steps, states, actions), table("rho", states)[()]
     )
     return spec, table("p", actions, steps, states), table("q", actions, steps, states)
+
+
+def alike(spec: TabularMDP, student: Array, expert: Array, sight: tuple[int, ...]) -> tuple[TabularMDP, Array, Array]:
+    """The same where states with equal `sight` look alike, to a student who acts as in the first of them."""
+    first, parts = [sight.index(o) for o in sight], (spec.transition, spec.reward, spec.initial)
+    return TabularMDP(*parts, observation=sight, batch_ndim=student.ndim - 3), student[:, first], expert
 
 
 def expected_return(spec: TabularMDP, policy: Array) -> Any:

@@ -3,10 +3,14 @@ r"""Claim 4: with two actions every divergence is safe in a bandit; three action
 .. math:: |A| = 2,\; J(\pi^*) > J(\pi) \;\Rightarrow\; \frac{dJ}{d\eta}\Big|_0 \ge 0 \quad \text{for every convex } f,
           \text{ natural and Euclidean}
 
-Proof. Let `p, q` be the probabilities of the first action. (1) The gap is `(q - p)(r1 - r2)` and the natural rate
-`p (1-p) (r1 - r2)(h1 - h2)`; the Euclidean one is that times the positive `2 p (1-p)`. (2) `u1 - u2 = (q - p) / (p
-(1-p))`, so `q - p` and `u1 - u2` have one sign, and `h` never decreases: `h' = u f'' >= 0`.
-So rate times gap is `(r1 - r2)^2` times positive factors times `(u1 - u2)(h1 - h2) >= 0`.
+where `h(u) = u s - f(u)` with any subgradient `s` of `f` at `u` (`f'` where it exists). Proof. Let `p, q` be the
+probabilities of the first action. (1) The gap is `(q - p)(r1 - r2)`, the natural rate `p (1-p) (r1 - r2)(h1 - h2)`, the
+Euclidean one that times the positive `2 p (1-p)`; and `u1 - u2 = (q - p) / (p (1-p))`. (2) So
+
+    rate * gap = p^2 (1-p)^2 (r1 - r2)^2 (u1 - u2)(h1 - h2).
+
+(3) `h` never decreases: `a = f(y) - f(x) - s_x (y - x)` and `b = f(x) - f(y) - s_y (x - y)` are not negative for a
+convex `f`, and `(h_y - h_x)(y - x) = x a + y b >= 0`. (Where `f` is smooth, `h' = u f''`.)
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from distil_theory.divergences import CATALOGUE
 from distil_theory.finite_steps import GENERIC, SCORE
 from distil_theory.number_systems import Array
 from distil_theory.prevalence import exact_sign, small_step
+from distil_theory.three_points import A, positive
 
 P, Q, R1, R2, H1, H2 = sympy.symbols("p1 q1 r1 r2 h1 h2")
 
@@ -50,21 +55,39 @@ def euclidean() -> bool:
     return symbols.vanishes(_rate("euclidean") - 2 * P * (1 - P) * _rate("natural"))
 
 
-def gap() -> bool:
-    """Step 1, the gap; step 2, the ratios."""
+def _gap() -> tuple[sympy.Expr, sympy.Expr]:
+    """The code's gap on the generic bandit, and `u1 - u2`."""
     mdp, student, expert = symbols.bandit(2)
-    found = symbols.expected_return(mdp, expert) - symbols.expected_return(mdp, student)
     u = expert[0, 0] / student[0, 0]
-    return symbols.vanishes(_plain(found) - (Q - P) * (R1 - R2)) and symbols.vanishes(
-        _plain(sympy.together(u[0] - u[1])) - (Q - P) / (P * (1 - P))
+    found = symbols.expected_return(mdp, expert) - symbols.expected_return(mdp, student)
+    return _plain(found), _plain(sympy.together(u[0] - u[1]))
+
+
+def gap() -> bool:
+    """Step 1, the gap and the ratios."""
+    found, apart = _gap()
+    return symbols.vanishes(found - (Q - P) * (R1 - R2)) and symbols.vanishes(apart - (Q - P) / (P * (1 - P)))
+
+
+def one_sign() -> bool:
+    """Step 2: rate times gap is a square times `(u1 - u2)(h1 - h2)`; a Euclidean rate adds the factor `2 p (1 - p)`."""
+    found, apart = _gap()
+    square = (P * (1 - P) * (R1 - R2)) ** 2
+    rates = (_rate("natural"), _rate("euclidean") / (2 * P * (1 - P)))
+    return positive((2 * P * (1 - P)).subs(P, A / (1 + A))) and all(
+        symbols.vanishes(rate * found - square * apart * (H1 - H2)) for rate in rates
     )
 
 
 def monotone() -> bool:
-    """Step 2: `h' = u f''`, any f."""
+    """Step 3: `(h_y - h_x)(y - x) = x a + y b` for any values and slopes; and `h' = u f''`, any f."""
+    x, y, f_x, f_y, s_x, s_y = sympy.symbols("x y f_x f_y s_x s_y")
+    above_x, above_y = f_y - f_x - s_x * (y - x), f_x - f_y - s_y * (x - y)
+    growth = ((y * s_y - f_y) - (x * s_x - f_x)) * (y - x) - x * above_x - y * above_y
     u = sympy.Symbol("u", positive=True)
     f = sympy.Function("f")
-    return symbols.vanishes(sympy.diff(u * sympy.diff(f(u), u) - f(u), u) - u * sympy.diff(f(u), u, 2))
+    bend = sympy.diff(u * sympy.diff(f(u), u) - f(u), u) - u * sympy.diff(f(u), u, 2)
+    return symbols.vanishes(growth) and symbols.vanishes(bend)
 
 
 def margin(reward: Array, student: Array, expert: Array) -> Array:
@@ -90,15 +113,17 @@ CLAIM = Claim(
     slug="two_actions",
     number="4",
     title="two actions are safe in a bandit",
-    statement=r"|A| = 2,\; J(\pi^*) > J(\pi) \Rightarrow \frac{dJ}{d\eta}\Big|_0 \ge 0 \text{ for every convex } f",
+    statement=r"|A| = 2,\; J(\pi^*) > J(\pi) \Rightarrow \frac{dJ}{d\eta}\Big|_0 \ge 0 \text{ for every convex } f"
+    r"\text{, natural and Euclidean}",
     assumptions=("two actions", "one context"),
     source="ours",
-    scope="any convex, twice differentiable f; natural (so proximal) and Euclidean; |A| = 2 is the claim",
+    scope="any convex f, any subgradient at a kink; natural (so proximal) and Euclidean; |A| = 2 is the claim",
     steps=(
-        Step("natural rate = p (1-p) (r1 - r2) (h1 - h2), any h, by the code", natural, "drop pi in the covariance"),
-        Step("Euclidean rate = 2 p (1-p) times the natural one", euclidean, "drop the centring of the Euclidean step"),
-        Step("gap = (q - p)(r1 - r2), u1 - u2 = (q - p)/(p (1-p))", gap, "gap = J - J*"),
-        Step("h never decreases: h' = u f''", monotone, "h = f - u f'"),
+        Step("natural rate = p (1-p) (r1 - r2) (h1 - h2), any h, by the code", natural, "a covariance without pi"),
+        Step("Euclidean rate = 2 p (1-p) times the natural one", euclidean, "a covariance that is not centred"),
+        Step("gap = (q - p)(r1 - r2), u1 - u2 = (q - p)/(p (1-p))", gap, "a lost factor in V"),
+        Step("rate times gap is a square times (u1 - u2)(h1 - h2)", one_sign, "u = pi / pi*"),
+        Step("h never decreases: (h_y - h_x)(y - x) = x a + y b, any convex f", monotone, "h = f - u s"),
     ),
     margin=margin,
     holds_exactly=holds_exactly,

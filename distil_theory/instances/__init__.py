@@ -1,107 +1,102 @@
 """The named instances of the theory, in exact rationals: small enough to check with a pencil.
 
-Each is an `Instance`: the problem, a student, an expert, and one sentence on the failure that it exposes.
-`instance.convert("float64")` (or `"ball"`, `"symbolic"`, `"torch"`) gives the same instance in other numbers.
+Each is a function that makes an `Instance`: the problem, a student, an expert, and one sentence on the failure that it
+exposes. `instance.convert("float64")` (or `"ball"`, `"symbolic"`, `"torch"`) gives the same instance in other numbers.
+Where a claim speaks about a limit (long horizons, extreme ratios), the function has parameters, with defaults.
+
+================================== ===== ==============================================================================
+instance                           claim what goes wrong, with forward KL unless another is named, and why
+================================== ===== ==============================================================================
+`teaching_bandit`                  5     right answers that the expert abandons: reverse KL, JS, Hellinger fail
+`two_contexts`                     4     two actions, but two contexts: reverse KL fails
+`euclidean_bandit`                 6a    plain gradient
+`aliased_contexts`                 6c    hidden state
+`risky_fork`                       8     many steps, states not weighted
+`horizon_chain`                    8     the same at its worst, the expert better at every state: `-(H-1)(1 - delta)`
+`better_somewhere`                 8     the same at its worst, the expert better: `-H J(pi)`
+`success_euclidean`, `.._js`       9     truthful feedback, plain gradient: reverse KL, JS fail
+`success_aliased`                  9     truthful feedback, hidden state
+`aliased_fork`                     10a   no look ahead: the expert leads to where the student can only guess
+`spurious_disagreement`            10b   look ahead: a disagreement without consequences
+`entropy_trap`                     10c   look ahead with cross-entropy: the expert's own entropy
+`compounding_chain`                11    cloning: the student's states are not the expert's
+`lagged_teacher`                   9     truthful feedback, averaged over past students: reverse KL fails
+`chance_ahead`                     18    truthful feedback, look ahead: chance
+`entropy_ahead`                    18    truthful feedback, look ahead: cross-entropy
+`reward_before_the_end`            18    truthful feedback, look ahead: early rewards
+`rare_way`, `lost_way`             19    a truthful hint: Pearson, total variation; Neyman fail
+`lucky_way`                        19    a truthful hint and chance: forward KL fails
+`hidden_trace`, `tested_program`   19    token MDPs, truthful feedback, hidden: nothing fails
+`shown_program`                    3     a token MDP, one of several right answers shown: all but forward KL fail
+`unfamiliar_program`               8     a token MDP, the answer shown begins with a rare token: forward KL fails
+================================== ===== ==============================================================================
+
+`garnet` is no instance but a family: random MDPs for sweeps.
 """
 
-from __future__ import annotations
+from distil_theory.instances.bandits import (
+    aliased_contexts,
+    euclidean_bandit,
+    success_aliased,
+    success_euclidean,
+    success_euclidean_js,
+    teaching_bandit,
+    two_contexts,
+)
+from distil_theory.instances.base import Instance, exact_instance
+from distil_theory.instances.chains import better_somewhere, compounding_chain, horizon_chain
+from distil_theory.instances.forks import aliased_fork, entropy_trap, risky_fork, spurious_disagreement
+from distil_theory.instances.garnet import garnet
+from distil_theory.instances.tokens import hidden_trace, shown_program, tested_program, unfamiliar_program
+from distil_theory.instances.truthful import (
+    chance_ahead,
+    entropy_ahead,
+    lagged_teacher,
+    lost_way,
+    lucky_way,
+    rare_way,
+    reward_before_the_end,
+)
 
-from typing import NamedTuple
+__all__ = [
+    "INSTANCES",
+    "Instance",
+    "aliased_contexts",
+    "aliased_fork",
+    "better_somewhere",
+    "chance_ahead",
+    "compounding_chain",
+    "entropy_ahead",
+    "entropy_trap",
+    "euclidean_bandit",
+    "exact_instance",
+    "garnet",
+    "hidden_trace",
+    "horizon_chain",
+    "lagged_teacher",
+    "lost_way",
+    "lucky_way",
+    "rare_way",
+    "reward_before_the_end",
+    "risky_fork",
+    "shown_program",
+    "spurious_disagreement",
+    "success_aliased",
+    "success_euclidean",
+    "success_euclidean_js",
+    "teaching_bandit",
+    "tested_program",
+    "two_contexts",
+    "unfamiliar_program",
+]
 
-from distil_theory import number_systems as ns
-from distil_theory import solve
-from distil_theory.number_systems import Array
-from distil_theory.spec import Bandit, TabularMDP
-
-
-class Instance(NamedTuple):
-    """A problem with a student and an expert `(H,S,A)`; `exposes` says what goes wrong, or right, here."""
-
-    name: str
-    mdp: TabularMDP
-    student: Array
-    expert: Array
-    exposes: str
-
-    def convert(self, to: str) -> Instance:
-        """The same instance in another number system."""
-        return self._replace(
-            mdp=self.mdp.convert(to), student=ns.convert(self.student, to), expert=ns.convert(self.expert, to)
-        )
-
-    @property
-    def gap(self) -> Array:
-        """`J(pi*) - J(pi)`."""
-        return solve.expected_return(self.mdp, self.expert) - solve.expected_return(self.mdp, self.student)
-
-
-def _instance(name: str, mdp: TabularMDP, student: list, expert: list, exposes: str) -> Instance:
-    pi, star = (ns.convert(p, "rational") for p in (student, expert))
-    return Instance(name, mdp.convert("rational"), pi, star, exposes)
-
-
-def teaching_bandit() -> Instance:
-    """Claim 5: two correct answers, and the expert nearly abandons one of them."""
-    return _instance(
-        "teaching_bandit",
-        Bandit(["1", "1", "0"]),
-        [[["1/3", "1/3", "1/3"]]],
-        [[["1/100", "66/100", "33/100"]]],
-        "small natural steps of reverse KL, Jensen-Shannon and Hellinger lower the reward; forward KL raises it",
-    )
-
-
-def euclidean_bandit() -> Instance:
-    """Claim 6a: the plain softmax gradient of forward cross-entropy lowers the reward."""
-    return _instance(
-        "euclidean_bandit",
-        Bandit(["1", "1", "0"]),
-        [[["1/8", "5/8", "1/4"]]],
-        [[["3/4", "1/8", "1/8"]]],
-        "the Euclidean step of forward KL lowers the reward; the natural step raises it",
-    )
-
-
-def aliased_contexts() -> Instance:
-    """Claim 6c: two contexts that look alike; the expert sees which is which, the student cannot."""
-    return _instance(
-        "aliased_contexts",
-        Bandit([["1", "0"], ["0", "9/10"]], ["1/2", "1/2"], [0, 0]),
-        [[["1/2", "1/2"], ["1/2", "1/2"]]],
-        [[["8/10", "2/10"], ["1/10", "9/10"]]],
-        "with hidden state even the natural step of forward KL lowers the reward",
-    )
-
-
-def two_contexts() -> Instance:
-    """Claim 4: two visible contexts with two actions each suffice to break reverse KL."""
-    return _instance(
-        "two_contexts",
-        Bandit([["1", "0"], ["1", "0"]], ["2/5", "3/5"]),
-        [[["1/2", "1/2"], ["1/2", "1/2"]]],
-        [[["1/100", "99/100"], ["9/10", "1/10"]]],
-        "two actions are safe in one bandit, not in a contextual one: reverse KL lowers the reward",
-    )
-
-
-def risky_fork() -> Instance:
-    """Claim 8: the expert is better at every state, yet the local forward-KL step lowers the return.
-
-    State 0 is the fork (actions: safe, risky), 1 the risky state (good, bad), 2 the safe one, where nothing matters.
-    """
-    go = [[["0", "0", "1"], ["0", "1", "0"]], *[[[int(s == j) for s in range(3)]] * 2 for j in (1, 2)]]
-    stay = [[[int(s == j) for s in range(3)]] * 2 for j in range(3)]
-    reward = [[["1/2", "0"], ["0", "0"], ["0", "0"]], [["0", "0"], ["1", "0"], ["0", "0"]]]
-    return _instance(
-        "risky_fork",
-        TabularMDP(
-            ns.convert([go, stay], "rational"), ns.convert(reward, "rational"), ns.convert([1, 0, 0], "rational")
-        ),
-        [[["19/20", "1/20"], ["1/2", "1/2"], ["1/2", "1/2"]], [["1/2", "1/2"], ["1/10", "9/10"], ["1/2", "1/2"]]],
-        [[["1/10", "9/10"], ["1/2", "1/2"], ["1/2", "1/2"]], [["1/2", "1/2"], ["1", "0"], ["1/2", "1/2"]]],
-        "many steps: a better expert is not enough for the local step; weighting states by claim 2 repairs it",
-    )
-
-
-INSTANCES = (teaching_bandit, euclidean_bandit, aliased_contexts, two_contexts, risky_fork)
+INSTANCES = (
+    *(teaching_bandit, euclidean_bandit, aliased_contexts, two_contexts),
+    *(success_euclidean, success_euclidean_js, success_aliased),
+    *(risky_fork, horizon_chain, better_somewhere, compounding_chain),
+    *(aliased_fork, spurious_disagreement, entropy_trap),
+    *(lagged_teacher, chance_ahead, entropy_ahead, reward_before_the_end),
+    *(rare_way, lost_way, lucky_way),
+    *(hidden_trace, tested_program, shown_program, unfamiliar_program),
+)
 """All named instances, as functions."""

@@ -83,7 +83,10 @@ def sign(x: Array) -> Array:
 
 
 def power(x: Array, exponent: int | float | Fraction) -> Array:
-    """`x ** exponent` for `x >= 0`, elementwise; `0 ** negative = inf`. Rationals admit whole and half exponents."""
+    """`x ** exponent` for `x >= 0`, or any `x` and a whole exponent, elementwise; `0 ** negative = inf`.
+
+    Rationals admit whole and half exponents.
+    """
     q = Fraction(exponent)
     if q == 0:
         return x * 0 + 1
@@ -102,8 +105,18 @@ def power(x: Array, exponent: int | float | Fraction) -> Array:
         return (x if q == int(q) else sqrt(x)) ** (int(q) if q == int(q) else int(2 * q))
     if kind == "rational":
         raise TypeError(f"x ** {q} is not rational; convert to 'ball' (rigorous) or 'float64' first")
+    if q > 0 and q == int(q):
+        return _objects(lambda b: _whole_power(b, int(q)), x)
     at_zero = flint.arb(0) if q > 0 else flint.arb.pos_inf()
     return _objects(lambda b: at_zero if b == 0 else b ** _to_arb(q), x)
+
+
+def _whole_power(b: Any, n: int) -> Any:
+    """By squaring: flint takes no power of a ball that contains numbers below zero."""
+    if n == 1:
+        return b
+    half = _whole_power(b, n // 2)
+    return half * half * b if n % 2 else half * half
 
 
 def scale(x: Array, factor: int | float | Fraction) -> Array:

@@ -46,11 +46,13 @@ def claimed(name, **changes):
 
 
 def test_every_claim_has_every_part():
-    assert [claim.number for claim in CLAIMS] == ["0", "1", "2", "3", "4", "5", "6", "7a", "7b", "7c", "7d", "14"]
+    numbers = "0 0 1 2 3 4 5 6 7a 7b 7c 7d 8 8b 8c 9 10 14 15 16 16b 17 18 19"
+    assert [claim.number for claim in CLAIMS] == numbers.split()
     assert len({claim.slug for claim in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
         assert missing_parts(claim, SHIPPED, FIGURES) == [], claim.slug
-        assert f"## {claim.number[0]}" in (ROOT / "THEORY.md").read_text(encoding="utf-8")
+        section = claim.number.rstrip("abcd")
+        assert f"\n## {section}. " in (ROOT / "THEORY.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,14 @@ def test_margins_near_zero_are_decided_exactly_and_not_only_the_worst():
     assert verdict.verdict == "FAILED"
     assert len(asked) == 10
     assert all((ns.convert(x, "rational") == y).all() for x, y in zip(verdict.worst_instance, asked[-1], strict=True))
+
+
+@pytest.mark.parametrize("value", [-1e-3, np.nan, np.inf, -np.inf])
+def test_a_margin_that_no_rounding_explains_fails_whatever_exact_arithmetic_says(value):
+    def margin(reward, student, expert):
+        return np.full(reward.shape[1], value)
+
+    assert verify(claimed("forward_kl", margin=margin, holds_exactly=lambda *_: True), 2000).verdict == "FAILED"
 
 
 def test_what_could_not_be_tried_does_not_stand():
@@ -268,3 +278,55 @@ def test_margins_by_hand():
     assert chapter["natural_step"].margin(*bandit)[0] == pytest.approx(min(slack))
     # total variation has the smallest rate relative to its size: natural 1/4 * 1 / (1/2) = 1/2, Euclidean half of that
     assert chapter["two_actions"].margin(*bandit)[0] <= 0.25
+
+
+WHOLE = """
+from distil_theory.claims import Claim, Step
+from distil_theory.divergences import FORWARD_KL
+import numpy as np
+CLAIM = Claim(
+    slug="own", number="0", title="t", statement="s", assumptions={assumptions}, source="ours", scope="-",
+    steps=(Step("one", lambda: True, "b"),), margin=lambda r, p, q: np.ones(r.shape[1]), holds_exactly=lambda *_: True,
+    without={without}, panel="none.png",
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("assumptions", "without", "reason"),
+    [
+        ('("full moon",)', "{}", "own: lacks what happens without 'full moon'"),
+        ('("full moon",)', '{"full moon": "gone.json"}', "own: lacks certificate gone.json"),
+    ],
+)
+def test_a_claim_that_lacks_a_part_does_not_stand(tmp_path, capsys, assumptions, without, reason):
+    file = tmp_path / "own.py"
+    file.write_text(WHOLE.format(assumptions=assumptions, without=without))
+    assert ledger.main(options("--quick", "--claim", str(file))) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "FAILED" in out
+    assert reason in out
+
+
+def test_a_whole_claim_of_ones_own_stands(tmp_path, capsys):
+    file = tmp_path / "own.py"
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass Own:\n    x: int\n"
+    file.write_text(text + WHOLE.format(assumptions="()", without="{}"))
+    assert ledger.main(options("--quick", "--claim", str(file))) == 0
+    assert "near zero" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["teaching", "--json", "{}/none/x.json"], "cannot write"),
+        (["teaching", "--latex", "{}"], "Is a directory"),
+        (["teaching", "--claim", "{}/own.py"], "not both"),
+        (["--claim", "{}/exits.py"], "exits.py: SystemExit: 5"),
+    ],
+)
+def test_bad_arguments_are_named_before_any_work(tmp_path, capsys, monkeypatch, arguments, reason):
+    (tmp_path / "exits.py").write_text("raise SystemExit(5)\n")
+    monkeypatch.setattr(ledger, "run", lambda *_, **__: pytest.fail("the work began"))
+    assert ledger.main(options("--quick", *(x.format(tmp_path) for x in arguments))) == 2
+    assert reason in capsys.readouterr().err
