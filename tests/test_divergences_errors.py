@@ -14,6 +14,7 @@ from distil_theory.divergences import (
     PEARSON,
     REVERSE_KL,
     TOTAL_VARIATION,
+    FDivergence,
     alpha,
     generalized_js,
     skewed_js,
@@ -83,7 +84,13 @@ def test_rationals_stay_rational_or_refuse():
     assert NEYMAN.value(p, certain) == flint.fmpq(64, 9) + flint.fmpq(8, 9)
 
 
-@pytest.mark.parametrize(("rows", "axis"), [(1.0, -1), ([0.5, 0.5], 3), ([0.5, 0.5], -2)])
+@pytest.mark.parametrize(("rows", "axis"), [(1.0, -1), ([0.5, 0.5], 1), ([0.5, 0.5], 3), ([0.5, 0.5], -2)])
 def test_there_must_be_an_axis_of_actions(rows, axis):
     with pytest.raises(ValueError, match=f"there is no axis {axis} of actions"):
         FORWARD_KL.value(rows, rows, axis)
+
+
+@pytest.mark.parametrize("h", [lambda u: -1 / u, lambda u: u * np.log(u) - 1], ids=["infinite", "undefined"])
+def test_an_own_divergence_in_plain_numpy_is_asked_for_its_support_in_silence(h):
+    with np.errstate(all="raise"):  # h is tried at u = 0, whatever the caller has set
+        assert FDivergence("own", lambda u: u - 1, h).needs_expert_support

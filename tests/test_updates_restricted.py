@@ -58,6 +58,18 @@ def test_a_dependent_feature_adds_nothing():
     assert np.array_equal(fraction, once)  # a projection
 
 
+@pytest.mark.parametrize("kind", ["float64", "torch"])
+def test_what_rounding_leaves_of_a_dependent_feature_is_no_direction(kind):
+    rng = np.random.default_rng(1)
+    mdp, pi, star = (x for x in instances.risky_fork().convert(kind)[1:4])
+    a, b = (ns.convert(x, kind) for x in rng.normal(size=(2, *pi.shape)))
+    whole = updates.direction(mdp, pi, star, JENSEN_SHANNON)
+    step = updates.project(mdp, pi, whole, [a, b, 0.1 * a + 0.7 * b + 3])
+    np.testing.assert_allclose(step, updates.project(mdp, pi, whole, [a, b]), rtol=1e-9, atol=1e-12)
+    tiny = updates.project(mdp, pi, whole, [1e-9 * a, 1e-9 * b])  # a small feature is a feature
+    np.testing.assert_allclose(tiny, updates.project(mdp, pi, whole, [a, b]), rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("features", "message"), [([], "features is empty"), ([[[["1", "0"]]]], r"feature 0 has shape \(1, 1, 2\)")]
 )
