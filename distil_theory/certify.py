@@ -26,6 +26,7 @@ from distil_theory.counterexamples import smallest_counterexample
 from distil_theory.divergences import BY_NAME, FORWARD_KL, FDivergence
 from distil_theory.grammar import TEXT
 from distil_theory.number_systems import Array
+from distil_theory.point import check_geometry
 from distil_theory.spec import Bandit, TabularMDP
 
 GALLERY = Path(__file__).with_name("certificates")
@@ -91,7 +92,7 @@ def signs(case: Case) -> dict[str, str]:
     Raises:
         ValueError: what the library refuses, and features of another than the natural geometry.
     """
-    objectives.check_geometry(case.geometry)
+    check_geometry(case.geometry)
     objectives.check_pair(*case[:4])
     if len(case.features) and case.geometry != "natural":
         raise ValueError(f"a restricted class takes natural steps, not {case.geometry}")

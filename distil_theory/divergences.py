@@ -149,6 +149,20 @@ TOTAL_VARIATION = FDivergence(
 """Half the L1 distance. `f` has a kink at 1, where `h` is set-valued, `[-1/2, 1/2]`; we take its middle, 0."""
 
 
+@dataclass(frozen=True)
+class CrossEntropy(FDivergence):
+    """`-sum_a pi*(a) log pi(a)`: forward KL plus the entropy of the expert, which no local gradient sees (the same
+    `h`), but every future-aware one (another `value`)."""
+
+    def value(self, expert: Array, student: Array, axis: int = -1) -> Array:
+        """As `FDivergence.value`; not zero where student and expert agree."""
+        return super().value(expert, student, axis) - ns.xlogx(ns.asarray(expert)).sum(axis=axis)
+
+
+CROSS_ENTROPY = CrossEntropy("cross_entropy", FORWARD_KL.f, FORWARD_KL.h, None, "forward cross-entropy")
+"""The objective of DistIL. Not an f-divergence, hence not in `CATALOGUE`."""
+
+
 def alpha(order: float | Fraction) -> FDivergence:
     """The alpha-divergence `f = (u^a - 1 - a (u - 1)) / (a (a - 1))`, so `h = (u^a - 1)/a`: Box-Cox, `f''(1) = 1`.
 

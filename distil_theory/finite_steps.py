@@ -25,7 +25,7 @@ from distil_theory import divergences, updates
 from distil_theory.calculus import U
 from distil_theory.divergences import FDivergence
 from distil_theory.number_systems import name
-from distil_theory.objectives import covariance
+from distil_theory.point import covariance
 from distil_theory.spec import Bandit
 from distil_theory.three_points import (
     ANY_SCORE,

@@ -1,37 +1,40 @@
 r"""What a divergence objective pushes the student towards, and what that does to the return.
 
-The *local* objective holds the states fixed: `L = sum_h E_{s ~ d_h^pi} w_h(s) D_f(pi*_h(.|s) || pi_h(.|s))` with a
-stop-gradient on `d` and on the optional state weight `w`. Student logits are `theta[h,o,a]`, one set per
-*observation*. Since `d D_f / d theta_b = -pi_b (h_b - E_pi h)` with `h = h_f(u)`, `u = pi*/pi`,
+Along its own rollouts the student pays for disagreeing with the expert,
 
-    dL/d theta[h,o,a] = - sum_{s in o} d_h(s) w_h(s) pi_h(a|o) (h_f(u) - E_pi h_f(u))(s,a),
-    dJ/d theta[h,o,a] =   sum_{s in o} d_h(s) pi_h(a|o) A_h(s,a)                        (policy gradient).
+    L = E_pi sum_h w_h(s_h) D_f(pi*_h || pi_h)(s_h),
 
-Claim 1: along the natural step the return changes at the rate `sum_h sum_o d_h(o) Cov_pi( E[Q|o], E[w h|o] )`; along
-the Euclidean step `h` is replaced by `d_h(o) pi (h - E_pi h)`. Expectations given `o` are over `d_h^pi(s|o)`; where
+with an optional state weight `w` that is held fixed. Student logits are `theta[h,o,a]`, one set per *observation*. All
+functions take `part`: `"local"` holds the states fixed too (a stop-gradient on the occupancy, what most codes compute),
+`"full"` is the exact gradient, `"future"` their difference, the score-function term (THEORY claim 10; `point`).
+
+    dL/d theta[h,o,a] = - sum_{s in o} d_h(s) pi_h(a|o) (x - E_pi x)(s,a),    local: x = w h_f(pi*/pi),
+    dJ/d theta[h,o,a] =   sum_{s in o} d_h(s) pi_h(a|o) A_h(s,a)              (policy gradient).
+
+Claim 1: along the natural step the return changes at the rate `sum_h sum_o d_h(o) Cov_pi( E[Q|o], E[x|o] )`; along
+the Euclidean step `x` is replaced by `d_h(o) pi (x - E_pi x)`. Expectations given `o` are over `d_h^pi(s|o)`; where
 `o` is never visited they are taken uniformly, which changes no return.
 
-Everything here is linear in `h_f(u)`, so a divergence whose `h` returns arbitrary rationals checks the identities
-exactly. `evaluate` gives values, occupancy and both gradients in one pass: the function to call on a large batch.
+Everything here is linear in `h_f(u)` and in the disagreement, so a divergence whose `h` and `value` return arbitrary
+rationals checks the identities exactly. `evaluate` gives values, occupancy and both gradients in one pass: the function
+to call on a large batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import solve, validate
-from distil_theory.aliasing import belief, pool, spread, visible
+from distil_theory.aliasing import spread, visible
 from distil_theory.batching import in_pieces
-from distil_theory.divergences import FDivergence, check_divergence
+from distil_theory.divergences import FORWARD_KL, FDivergence, check_divergence
 from distil_theory.number_systems import Array
+from distil_theory.point import Point, check_geometry, check_part
 from distil_theory.spec import TabularMDP
-
-GEOMETRIES = ("natural", "euclidean", "proximal")
 
 
 class Evaluation(NamedTuple):
@@ -42,13 +45,7 @@ class Evaluation(NamedTuple):
     q: Array
     occupancy: Array
     return_gradient: Array
-    local_gradient: Array
-
-
-def check_geometry(geometry: str) -> None:
-    """Raises `ValueError` unless `geometry` is one of `GEOMETRIES`."""
-    if geometry not in GEOMETRIES:
-        raise ValueError(f"unknown geometry {geometry!r}: choose from {', '.join(GEOMETRIES)}")
+    loss_gradient: Array
 
 
 def check_pair(
@@ -84,84 +81,18 @@ def check_pair(
     return pi, star
 
 
-def covariance(p: Array, x: Array, y: Array, axis: int) -> Array:
-    """`Cov_p(x, y)` along `axis`."""
-    centred = x - (p * x).sum(axis=axis, keepdims=True)
-    return (p * centred * y).sum(axis=axis)
-
-
-class Point:
-    """Student and expert in an MDP: what every objective is made of, each computed once, when asked for.
-
-    Arrays are checked, in one number system, with aligned batch axes.
-    """
-
-    def __init__(self, mdp: TabularMDP, h: Any, pi: Array, p: Array, r: Array, rho: Array, *pair: Array) -> None:
-        self.mdp, self.h, self.pi, self.p, self.r, self.rho = mdp, h, pi, p, r, rho
-        self.star, self.weight = (*pair, None, None)[:2]
-
-    @cached_property
-    def values(self) -> tuple[Array, Array]:
-        """`v, q` of the student."""
-        return solve.backward(self.pi, self.p, self.r)
-
-    @cached_property
-    def occupancy(self) -> Array:
-        """`d_h(s)` of the student."""
-        return solve.forward(self.pi, self.p, self.rho)
-
-    @cached_property
-    def flow(self) -> Array:
-        """`d_h(s) pi_h(a|s)`."""
-        return self.occupancy[:, :, None] * self.pi
-
-    @cached_property
-    def score(self) -> Array:
-        """`w h_f(u)`, shape `(H,S,A,*B)`."""
-        score = self.h(self.star / self.pi)
-        return score if self.weight is None else self.weight[:, :, None] * score
-
-    @property
-    def return_gradient(self) -> Array:
-        """`dJ/d theta[h,o,a]`."""
-        v, q = self.values
-        return pool(self.mdp, self.flow * (q - v[:, :, None]))
-
-    @property
-    def local_gradient(self) -> Array:
-        """`dL/d theta[h,o,a]`."""
-        mean = (self.pi * self.score).sum(axis=2)
-        return pool(self.mdp, self.flow * (mean[:, :, None] - self.score))
-
-    def given_observation(self, x: Array) -> Array:
-        """`E[x | o]`, from `(H,S,A,*B)` to `(H,O,A,*B)`."""
-        if not self.mdp.aliased:
-            return visible(self.mdp, x)
-        return pool(self.mdp, belief(self.mdp, self.occupancy)[:, :, None] * x)
-
-    def velocity(self, geometry: str) -> Array:
-        """Motion of the logits at `eta = 0`, up to a constant per observation."""
-        if geometry == "euclidean":
-            return -self.local_gradient
-        return self.given_observation(self.score)
-
-    def rate(self, geometry: str) -> Array:
-        """Claim 1's sum of covariances."""
-        seen, q = pool(self.mdp, self.occupancy), self.given_observation(self.values[1])
-        terms = covariance(visible(self.mdp, self.pi), q, self.velocity(geometry), axis=2)
-        return (seen * terms).sum(axis=1).sum(axis=0)
-
-
 def at(
     mdp: TabularMDP,
     student: Array,
     expert: Array,
     divergence: FDivergence,
     weight: Any,
+    part: str,
     wanted: Callable[[Point], Any],
 ) -> Any:
     """What is `wanted` of a `Point`: everything is checked once, then computed in pieces; arguments as
-    `local_gradient`."""
+    `loss_gradient`."""
+    check_part(part)
     check_divergence(divergence)
     pi, star = check_pair(mdp, student, expert, divergence)
     pi, p, r, rho = solve.problem(mdp, pi)
@@ -175,56 +106,75 @@ def at(
         if tuple(w.shape[2:]) not in ((), batch):
             raise ValueError(f"weight has batch shape {tuple(w.shape[2:])}, the MDPs and policies have {batch}")
         operands.append((solve.align(ns.common(w, pi)[0], pi.ndim - 3, 2), 2))
-    return in_pieces(lambda *arrays: wanted(Point(mdp, divergence.h, *arrays)), *operands)
+    return in_pieces(lambda *arrays: wanted(Point(mdp, divergence, part, *arrays)), *operands)
 
 
 def evaluate(
-    mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence, weight: Array | None = None
+    mdp: TabularMDP,
+    student: Array,
+    expert: Array,
+    divergence: FDivergence,
+    weight: Array | None = None,
+    part: str = "local",
 ) -> Evaluation:
-    """Values, occupancy, policy gradient and local gradient in one pass; arguments and errors as `local_gradient`."""
+    """Values, occupancy, policy gradient and loss gradient in one pass; arguments and errors as `loss_gradient`."""
 
     def wanted(x: Point) -> tuple[Array, ...]:
-        return (*x.values, x.occupancy, x.return_gradient, x.local_gradient)
+        return (*x.values, x.occupancy, x.return_gradient, x.loss_gradient)
 
-    return Evaluation(*at(mdp, student, expert, divergence, weight, wanted))
+    return Evaluation(*at(mdp, student, expert, divergence, weight, part, wanted))
 
 
 def pooled_score(
-    mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence, weight: Array | None = None
+    mdp: TabularMDP,
+    student: Array,
+    expert: Array,
+    divergence: FDivergence,
+    weight: Array | None = None,
+    part: str = "local",
 ) -> Array:
-    """`E[w h_f(u) | o]`, shape `(H,O,A,*B)`: up to a constant per observation, the natural step on the logits."""
-    return at(mdp, student, expert, divergence, weight, lambda x: x.velocity("natural"))
+    """`E[x | o]`, shape `(H,O,A,*B)`: up to a constant per observation, the natural step on the logits."""
+    return at(mdp, student, expert, divergence, weight, part, lambda x: x.velocity("natural"))
 
 
-def local_loss(mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence) -> Array:
-    """`sum_h E_{s ~ d_h^pi} D_f(pi* || pi)`, shape `B`."""
+def loss(mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence) -> Array:
+    """`sum_h E_{s ~ d_h^pi} D_f(pi* || pi)`, shape `B`: the objective itself, local or not."""
     pi, star = check_pair(mdp, student, expert)
     return (solve.occupancy(mdp, pi) * divergence.value(star, pi, axis=2)).sum(axis=1).sum(axis=0)
 
 
-def local_gradient(
-    mdp: TabularMDP, student: Array, expert: Array, divergence: FDivergence, weight: Array | None = None
+def loss_gradient(
+    mdp: TabularMDP,
+    student: Array,
+    expert: Array,
+    divergence: FDivergence,
+    weight: Array | None = None,
+    part: str = "local",
 ) -> Array:
-    """Gradient of the local loss in the logits `theta[h,o,a]`, shape `(H,O,A,*B)`; occupancy and `weight` are held
-    fixed.
+    """Gradient of the loss in the logits `theta[h,o,a]`, shape `(H,O,A,*B)`.
 
     Args:
         mdp: one MDP or a batch.
         student: `(H,S,A,*B)`, full support, constant on states that look alike.
         expert: `(H,S,A,*B)`.
-        divergence: the objective; cross-entropy has the gradient of `FORWARD_KL`.
-        weight: optional state weights `(H,S,*B)`.
+        divergence: the objective; `CROSS_ENTROPY` has the local gradient of `FORWARD_KL`, but another future.
+        weight: optional state weights `(H,S,*B)`, held fixed.
+        part: `"local"` (occupancy held fixed), `"full"`, or `"future"`, which is their difference.
 
     Raises:
         ValueError: invalid policies, or missing support (the message names the place).
     """
-    return at(mdp, student, expert, divergence, weight, lambda x: x.local_gradient)
+    return at(mdp, student, expert, divergence, weight, part, lambda x: x.loss_gradient)
 
 
 def return_gradient(mdp: TabularMDP, student: Array) -> Array:
     """Policy gradient `dJ/d theta[h,o,a]`, shape `(H,O,A,*B)` (Sutton et al. 2000)."""
     pi, p, r, rho = solve.problem(mdp, solve.check_policy(mdp, student, "student"))
-    return in_pieces(lambda *arrays: Point(mdp, None, *arrays).return_gradient, (pi, 3), (p, 4), (r, 3), (rho, 1))
+
+    def wanted(pi: Array, p: Array, r: Array, rho: Array) -> Array:
+        return Point(mdp, FORWARD_KL, "local", pi, p, r, rho, pi).return_gradient
+
+    return in_pieces(wanted, (pi, 3), (p, 4), (r, 3), (rho, 1))
 
 
 def improvement_rate(
@@ -234,16 +184,17 @@ def improvement_rate(
     divergence: FDivergence,
     geometry: str = "natural",
     weight: Array | None = None,
+    part: str = "local",
 ) -> Array:
-    """Claim 1: `dJ/d eta` at `eta = 0` of one step on the local loss, as a sum of covariances; shape `B`.
+    """Claim 1: `dJ/d eta` at `eta = 0` of one step on the loss, as a sum of covariances; shape `B`.
 
     The proximal step has the rate of the natural one (its first-order condition at `eta -> 0`).
 
     Raises:
-        ValueError: as `local_gradient`, or an unknown geometry.
+        ValueError: as `loss_gradient`, or an unknown geometry.
     """
     check_geometry(geometry)
-    return at(mdp, student, expert, divergence, weight, lambda x: x.rate(geometry))
+    return at(mdp, student, expert, divergence, weight, part, lambda x: x.rate(geometry))
 
 
 def occupancy_ratio(mdp: TabularMDP, student: Array, expert: Array) -> Array:

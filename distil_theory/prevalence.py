@@ -25,7 +25,7 @@ from distil_theory import number_systems as ns
 from distil_theory import validate
 from distil_theory.divergences import FORWARD_KL, named
 from distil_theory.number_systems import Array
-from distil_theory.objectives import check_geometry
+from distil_theory.point import check_geometry
 
 CHUNK = 16_384
 """Instances worked on at a time: small enough to stay in the cache. Part of the definition of a draw."""

@@ -40,7 +40,7 @@ import numpy as np
 import sympy
 
 from distil_theory.calculus import U
-from distil_theory.objectives import covariance
+from distil_theory.point import covariance
 
 # --- the construction: the same lines on rationals, balls and symbols ---
 

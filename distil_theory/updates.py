@@ -26,6 +26,7 @@ from distil_theory.aliasing import belief, pool, spread, visible
 from distil_theory.divergences import FORWARD_KL, FDivergence
 from distil_theory.number_systems import Array
 from distil_theory.objectives import check_pair
+from distil_theory.point import Point, check_geometry
 from distil_theory.spec import TabularMDP
 
 
@@ -36,19 +37,20 @@ def direction(
     divergence: FDivergence,
     geometry: str = "natural",
     weight: Array | None = None,
+    part: str = "local",
 ) -> Array:
     """Velocity of the logits `Delta theta[h,o,a]` at `eta = 0`, shape `(H,O,A,*B)`, centred under the student.
 
     Raises:
-        ValueError: as `objectives.local_gradient`, or an unknown geometry.
+        ValueError: as `objectives.loss_gradient`, or an unknown geometry.
     """
-    objectives.check_geometry(geometry)
+    check_geometry(geometry)
 
-    def wanted(x: objectives.Point) -> Array:
+    def wanted(x: Point) -> Array:
         g, p = x.velocity(geometry), visible(mdp, x.pi)
         return g - (p * g).sum(axis=2)[:, :, None]
 
-    return objectives.at(mdp, student, expert, divergence, weight, wanted)
+    return objectives.at(mdp, student, expert, divergence, weight, part, wanted)
 
 
 def project(mdp: TabularMDP, student: Array, step_direction: Array, features: Sequence[Array]) -> Array:

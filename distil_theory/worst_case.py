@@ -31,7 +31,7 @@ import numpy as np
 
 from distil_theory.divergences import FDivergence, check_divergence
 from distil_theory.envelope import Envelope
-from distil_theory.objectives import covariance
+from distil_theory.point import covariance
 
 GRID = 3 * 385
 LARGEST_EXPONENT = 600.0

@@ -32,6 +32,7 @@ from distil_theory import Bandit, instances, objectives, prevalence, solve, upda
 from distil_theory import number_systems as ns
 from distil_theory.divergences import BY_NAME, CATALOGUE
 from distil_theory.instances import Instance
+from distil_theory.point import GEOMETRIES
 from experiments import harness, monotonicity_plots
 from experiments.harness import console
 
@@ -148,7 +149,7 @@ def failure_rates(args: argparse.Namespace, n: int) -> pd.DataFrame:
     rows = []
     for actions in ACTIONS:
         found = dict(zip(FAMILY, totals[actions], strict=True))
-        for geometry in objectives.GEOMETRIES:
+        for geometry in GEOMETRIES:
             for name in BY_NAME:
                 count = int(found[name, "natural" if geometry == "proximal" else geometry])
                 rows.append(["failure_rate", actions, geometry, name, *_proportion(count, n * args.seeds)])

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "distil_theory"
 LAYERS = [
     *("number_systems", "batching", "validate", "spec", "aliasing", "solve", "experts", "trajectories"),
-    *("divergences", "objectives", "updates", "estimators", "instances", "horizon"),
+    *("divergences", "point", "objectives", "updates", "estimators", "instances", "horizon"),
 ]
 
 

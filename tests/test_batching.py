@@ -36,8 +36,8 @@ def everything(mdp, pi, star):
         *solve.values(mdp, pi),
         solve.occupancy(mdp, pi),
         objectives.return_gradient(mdp, pi),
-        objectives.local_gradient(mdp, pi, star, JENSEN_SHANNON, weight),
-        objectives.local_gradient(mdp, pi, star, JENSEN_SHANNON, weights),
+        objectives.loss_gradient(mdp, pi, star, JENSEN_SHANNON, weight),
+        objectives.loss_gradient(mdp, pi, star, JENSEN_SHANNON, weights),
         objectives.pooled_score(mdp, pi, star, JENSEN_SHANNON),
         *(objectives.improvement_rate(mdp, pi, star, JENSEN_SHANNON, g, weight) for g in ("natural", "euclidean")),
         *(updates.direction(mdp, pi, star, JENSEN_SHANNON, g) for g in ("natural", "euclidean")),
@@ -81,7 +81,7 @@ def test_evaluate_is_the_separate_functions():
         "q": q,
         "occupancy": solve.occupancy(mdp, pi),
         "return_gradient": objectives.return_gradient(mdp, pi),
-        "local_gradient": objectives.local_gradient(mdp, pi, star, JENSEN_SHANNON),
+        "loss_gradient": objectives.loss_gradient(mdp, pi, star, JENSEN_SHANNON),
     }
     for field, expected in apart.items():
         np.testing.assert_allclose(getattr(got, field), expected, rtol=1e-12, atol=1e-15)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from distil_theory import aliasing, objectives, solve, updates
 from distil_theory import number_systems as ns
 from distil_theory.divergences import CATALOGUE, FDivergence, alpha, generalized_js, skewed_js
-from distil_theory.spec import TabularMDP, stack
+from distil_theory.spec import TabularMDP
 from distil_theory.strategies import mdps, pairs
+from tests.problems import occupancy, policy, random_pair
 
 DIVERGENCES = [*CATALOGUE, alpha(1.5), alpha(-0.5), skewed_js(3), generalized_js(0.25)]
 each = pytest.mark.parametrize("d", DIVERGENCES, ids=lambda d: d.name)
@@ -23,38 +24,8 @@ ALIASED = mdps(states=small, actions=small, aliased=True)
 UNALIASED = mdps(states=small, actions=small)
 
 
-def random_pair(steps, aliased, batch=0, seed=0, states=3, actions=3):
-    """A float MDP (or a stack of `batch`), a student given by logits `(H,O,A,*B)`, and an expert."""
-    rng = np.random.default_rng([seed, steps, aliased, batch])
-    observation = [0, 1, 0] if aliased else [2, 0, 1]  # unaliased: a permutation, not the identity
-    specs, theta, expert = [], [], []
-    for _ in range(batch or 1):
-        transition = rng.dirichlet(np.ones(states), (steps, states, actions))
-        reward = rng.normal(size=(steps, states, actions))
-        specs.append(TabularMDP(transition, reward, rng.dirichlet(np.ones(states)), None, observation))
-        theta.append(rng.normal(size=(steps, max(observation) + 1, actions)))
-        expert.append(rng.dirichlet(np.ones(actions), (steps, states)))
-    if not batch:
-        return specs[0], theta[0], expert[0]
-    return stack(specs), np.stack(theta, -1), np.stack(expert, -1)
-
-
 def exact(x):
     return ns.convert(x, "rational")
-
-
-def policy(mdp, theta):
-    """Softmax over the actions, spread over the states: in numpy or torch."""
-    module = torch if ns.is_torch(theta) else np
-    weights = module.exp(theta)
-    return (weights / weights.sum(2)[:, :, None])[:, np.array(mdp.observation)]
-
-
-def occupancy(mdp, pi):
-    d = [np.asarray(mdp.initial)]
-    for h in range(len(pi) - 1):
-        d.append(np.einsum("s...,sa...,sat...->t...", d[-1], pi[h], np.asarray(mdp.transition)[h]))
-    return np.stack(d)
 
 
 CASES = pytest.mark.parametrize(
@@ -79,7 +50,7 @@ def test_local_gradient_is_that_of_autograd(d, steps, aliased, batch):
         theta = torch.tensor(logits, requires_grad=True)
         size = np.ones_like(fixed) if w is None else w
         loss(theta, size).backward()
-        ours = objectives.local_gradient(mdp, policy(mdp, logits), expert, d, w)
+        ours = objectives.loss_gradient(mdp, policy(mdp, logits), expert, d, w)
         assert ours.shape == logits.shape
         scale = 1 + abs(ours).max()
         np.testing.assert_allclose(ours, theta.grad.numpy(), rtol=1e-12, atol=1e-12 * scale)
@@ -87,7 +58,7 @@ def test_local_gradient_is_that_of_autograd(d, steps, aliased, batch):
         difference = (loss(logits + 1e-5 * unit, size) - loss(logits - 1e-5 * unit, size)) / 2e-5
         assert difference == pytest.approx((ours * unit).sum(), rel=1e-5, abs=1e-7 * scale)
     by_hand = (fixed * (policy(mdp, logits) * d.f(expert / policy(mdp, logits))).sum(2)).sum(axis=(0, 1))
-    np.testing.assert_allclose(objectives.local_loss(mdp, policy(mdp, logits), expert, d), by_hand, rtol=1e-12)
+    np.testing.assert_allclose(objectives.loss(mdp, policy(mdp, logits), expert, d), by_hand, rtol=1e-12)
 
 
 @CASES
@@ -158,7 +129,7 @@ def test_claim_1_exactly(problems):
         assert (
             rate
             == -(
-                objectives.return_gradient(mdp, student) * objectives.local_gradient(mdp, student, expert, d, weight)
+                objectives.return_gradient(mdp, student) * objectives.loss_gradient(mdp, student, expert, d, weight)
             ).sum()
         )
         assert objectives.improvement_rate(mdp, student, expert, d, "proximal", weight) == objectives.improvement_rate(

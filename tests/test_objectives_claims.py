@@ -76,7 +76,7 @@ def test_expert_equal_to_student_moves_nothing(pair):
         except TypeError:
             pytest.fail(f"{d.name} is rational at u = 1")
         assert (step == 0).all()
-        assert (objectives.local_gradient(mdp, student, student, d) == 0).all()
+        assert (objectives.loss_gradient(mdp, student, student, d) == 0).all()
         assert objectives.improvement_rate(mdp, student, student, d) == 0
 
 

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from distil_theory import number_systems as ns
 from distil_theory import objectives, solve, updates
 from distil_theory.divergences import BY_NAME, CATALOGUE, FORWARD_KL, TOTAL_VARIATION, FDivergence, alpha, skewed_js
+from distil_theory.point import GEOMETRIES
 from distil_theory.spec import Bandit, TabularMDP, stack
 from distil_theory.strategies import bandits, mdps, pairs
 
@@ -40,7 +41,7 @@ def test_natural_direction_is_the_inverse_fisher_matrix_times_the_gradient(obser
     weight = np.random.default_rng(4).random((2, 3)) if weighted else None
     d_pi = solve.occupancy(mdp, pi)
     for d in DIVERGENCES:
-        gradient = objectives.local_gradient(mdp, pi, star, d, weight)
+        gradient = objectives.loss_gradient(mdp, pi, star, d, weight)
         step = updates.direction(mdp, pi, star, d, "natural", weight)
         for h, o in np.ndindex(2, max(observation) + 1):
             fisher = np.zeros((3, 3))
@@ -57,7 +58,7 @@ def test_natural_direction_is_the_inverse_fisher_matrix_times_the_gradient(obser
 
 
 @pytest.mark.parametrize("observation", [(0, 1, 2), (0, 1, 0)])
-@pytest.mark.parametrize("geometry", objectives.GEOMETRIES)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_finite_steps_have_the_rate(observation, geometry):
     mdp, pi, star = random_pair(5, observation=observation)
     eta = 1e-5 if geometry == "proximal" else 1e-4

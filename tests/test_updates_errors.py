@@ -24,7 +24,7 @@ MIXED = np.array([[[0.5, 0.5], [0.25, 0.75]]])
     "call",
     [
         objectives.improvement_rate,
-        objectives.local_gradient,
+        objectives.loss_gradient,
         objectives.pooled_score,
         updates.direction,
         lambda *args: updates.proximal_step(*args, 1.0),
@@ -52,7 +52,7 @@ def test_the_first_place_is_named_where_a_student_acts_differently_in_states_tha
     bandit = Bandit(np.zeros((4, 2)), np.full(4, 0.25), [0, 0, 0, 0])
     student, expert = np.array([[one, one, other, [0.1, 0.9]]]), np.full((1, 4, 2), 0.5)
     with pytest.raises(ValueError, match="student at h=0, s=2 differs"):
-        objectives.local_gradient(bandit, student, expert, FORWARD_KL)
+        objectives.loss_gradient(bandit, student, expert, FORWARD_KL)
 
 
 @pytest.mark.parametrize("kind", ["rational", "ball", "symbolic"])
@@ -67,7 +67,7 @@ def test_a_student_that_acts_differently_is_refused_in_every_number_system(kind)
     student = ns.convert(np.array([rows], dtype=object), kind)
     expert = ns.convert(np.array([[["1/3"] * 3] * 2], dtype=object), kind)
     with pytest.raises(ValueError, match="student at h=0, s=1 differs from another state with observation 0"):
-        objectives.local_gradient(mdp, student, expert, PEARSON)
+        objectives.loss_gradient(mdp, student, expert, PEARSON)
 
 
 def test_unknown_geometry():
@@ -139,12 +139,12 @@ def test_weights_name_their_axes_and_their_batch():
     steps, states, _ = mdp.shape
     for shape, axis in (((steps + 1, states), "h"), ((steps, states + 1), "s")):
         with pytest.raises(ValueError, match=rf"weight has shape .*axis {axis} should have length .* in \(h, s\)"):
-            objectives.local_gradient(mdp, pi, star, FORWARD_KL, np.ones(shape))
+            objectives.loss_gradient(mdp, pi, star, FORWARD_KL, np.ones(shape))
     with pytest.raises(ValueError, match=r"weight has batch shape \(2,\), the MDPs and policies have \(\)"):
-        objectives.local_gradient(mdp, pi, star, FORWARD_KL, np.ones((steps, states, 2)))
+        objectives.loss_gradient(mdp, pi, star, FORWARD_KL, np.ones((steps, states, 2)))
     many = np.repeat(star[..., None], 3, axis=3)
     with pytest.raises(ValueError, match=r"weight has batch shape \(1,\), the MDPs and policies have \(3,\)"):
-        objectives.local_gradient(mdp, pi, many, FORWARD_KL, np.ones((steps, states, 1)))
+        objectives.loss_gradient(mdp, pi, many, FORWARD_KL, np.ones((steps, states, 1)))
 
 
 def test_the_policy_gradient_speaks_of_the_student():

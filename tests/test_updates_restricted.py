@@ -36,7 +36,7 @@ def test_the_projection_is_the_natural_gradient_of_the_class():
     rng = np.random.default_rng(0)
     mdp, pi, star = (x for x in instances.risky_fork().convert("float64")[1:4])
     features = rng.normal(size=(3, *pi.shape))
-    gradient = -objectives.local_gradient(mdp, pi, star, JENSEN_SHANNON)
+    gradient = -objectives.loss_gradient(mdp, pi, star, JENSEN_SHANNON)
     d = updates.solve.occupancy(mdp, pi)
     fisher = np.zeros((3, 3))
     for h, s, a in np.ndindex(pi.shape):

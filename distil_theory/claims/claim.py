@@ -28,6 +28,8 @@ from distil_theory.number_systems import Array
 from distil_theory.parallel import console
 
 SOURCES = ("paper", "classic", "ours")
+NEAR = 1e-9
+"""Margins below this, of rewards of order one, are decided in exact arithmetic."""
 
 
 class Step(NamedTuple):
@@ -42,8 +44,9 @@ class Step(NamedTuple):
 class Claim:
     """A theorem and everything that belongs to it.
 
-    `margin` works on a batch of floats. Where it is negative, by rounding or in earnest, `holds_exactly` decides the
-    worst instance: it gets the same arrays as rationals (rows sum to one up to rounding: normalise them first).
+    `margin` works on a batch of floats. Of the smallest margins those near zero and below, which rounding may have
+    signed, are decided by `holds_exactly`: it gets the same arrays as rationals (rows sum to one up to rounding:
+    normalise them first). One that does not hold refutes the claim.
 
     Args:
         slug: name of its module and on the command line.
@@ -55,11 +58,12 @@ class Claim:
         scope: what the derivation really covers.
         steps: the derivation.
         margin: a batch of instances to `(n,)`: negative where the claim is false.
-        holds_exactly: decides one instance in exact or ball arithmetic; asked where floats give a negative margin.
+        holds_exactly: decides one instance in exact or ball arithmetic; asked where the margin is near zero or below.
         attack: looks for the smallest margin: `(margin, n, seed)` to a `falsify.Found`; `falsify.bandits`, `.mdps`.
         without: assumption to the name of a certificate, or to a sentence.
         panel: the picture that shows it, a file of `figures/`.
         lemma: a cited result that a step rests on.
+        near: margins below it are decided exactly; 0 where the margin has its own allowance for rounding.
     """
 
     slug: str
@@ -75,19 +79,21 @@ class Claim:
     without: dict[str, str]
     panel: str
     lemma: str = ""
+    near: float = NEAR
     attack: Callable[[Callable[..., Array], int, int], falsify.Found] = falsify.bandits
 
 
 class Verdict(NamedTuple):
-    """What `verify` found; `worst_margin` is over all instances that were tried, `decided` whether exact arithmetic was
-    asked, because it is negative."""
+    """What `verify` found: `worst_margin` is over all instances that were tried; `decided` counts those whose margin is
+    near zero or below and which exact arithmetic was asked about; `worst_instance` is the first that it refutes, or
+    else the one of the worst margin."""
 
     slug: str
     verdict: str
     failed_steps: tuple[str, ...]
     instances: int
     worst_margin: float
-    decided: bool
+    decided: int
     worst_instance: Any
     seconds: float
 
@@ -105,17 +111,22 @@ def verify(claim: Claim, instances: int = 20_000, seed: int = 0) -> Verdict:
         found = claim.attack(claim.margin, instances, seed)
     except Exception as error:
         console.print(f"{claim.slug}: {type(error).__name__}: {error}", highlight=False, markup=False, style="red")
-        found = falsify.Found(0, float("-inf"), ())
-    exact = [ns.convert(x, "rational") for x in found.instance]
-    if failed or (found.margin < 0 and not (exact and claim.holds_exactly(*exact))):
+        found = falsify.Found(0, (), ())
+    close = [instance for m, instance in zip(found.margins, found.instances, strict=True) if m < claim.near]
+    refuting = next((instance for instance in close if not _decided(claim, instance)), None)
+    if failed or refuting is not None or not found.instances:
         verdict = "FAILED"
     elif claim.steps:
         verdict = f"proved modulo {claim.lemma}" if claim.lemma else "proved"
     else:
         verdict = "supported"
-    return Verdict(
-        claim.slug, verdict, failed, found.tried, found.margin, found.margin < 0, found.instance, perf_counter() - start
-    )
+    worst = found.instance if refuting is None else refuting
+    seconds = perf_counter() - start
+    return Verdict(claim.slug, verdict, failed, found.tried, found.margin, len(close), worst, seconds)
+
+
+def _decided(claim: Claim, instance: Sequence[Array]) -> bool:
+    return bool(claim.holds_exactly(*(ns.convert(x, "rational") for x in instance)))
 
 
 def _holds(step: Step) -> bool:

@@ -55,7 +55,7 @@ def local_gradient() -> bool:
     mdp, student, expert = symbols.mdp()
     d, ok = solve.occupancy(mdp, student), True
     for divergence in (FORWARD_KL, REVERSE_KL, JENSEN_SHANNON):
-        gradient = objectives.local_gradient(mdp, student, expert, divergence)
+        gradient = objectives.loss_gradient(mdp, student, expert, divergence)
         for index in ((0, 0), (1, 1)):
             p, q = student[index], expert[index]
             loss = (p * divergence.f(q / p)).sum()

@@ -75,7 +75,7 @@ def as_json(
             "slug": claim.slug, "number": claim.number, "title": claim.title, "source": claim.source,
             "statement": claim.statement, "verdict": verdict.verdict, "scope": claim.scope,
             "steps": len(claim.steps), "failed_steps": list(verdict.failed_steps),
-            "instances": verdict.instances, "worst_margin": verdict.worst_margin,
+            "instances": verdict.instances, "worst_margin": verdict.worst_margin, "decided_exactly": verdict.decided,
             "certificates": [{"name": name, "verified": not why, "reason": why} for name, why in found.items()],
             "seconds": round(verdict.seconds, 3),
         })  # fmt: skip
@@ -88,7 +88,7 @@ def _short(n: int) -> str:
 
 def table(claims: Sequence[Claim], verdicts: Sequence[Verdict], checked: Sequence[Checked]) -> Table:
     """What a person reads."""
-    caption = "* below zero by rounding: that instance holds in exact arithmetic"
+    caption = "* near zero: decided in exact arithmetic"
     out = Table(title="The claims ledger", caption=caption, box=box.SIMPLE, padding=0, pad_edge=False)
     for heading in ("", "claim", "source", "steps", "tried", "margin", "cert.", "verdict", "s"):
         left = heading in ("", "claim", "source", "verdict")

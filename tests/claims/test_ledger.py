@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from distil_theory import falsify
+from distil_theory import number_systems as ns
 from distil_theory.claims import CLAIMS, Claim, Step, ledger, missing_parts, verify
 from distil_theory.prevalence import Bandits, exact_sign, small_step
 
@@ -107,6 +108,48 @@ def test_a_false_claim_fails_with_the_instance_that_refutes_it(name):
     assert reward @ (expert - student) > 0
     assert verdict.worst_margin < -1e-3
     assert rate(name)(*(x[:, None] for x in verdict.worst_instance))[0] == pytest.approx(verdict.worst_margin)
+
+
+def test_margins_near_zero_are_decided_exactly_and_not_only_the_worst():
+    def flat(margin):
+        return lambda reward, student, expert: np.full(reward.shape[1], margin)
+
+    never = {"holds_exactly": lambda *_: False}
+    assert verify(claimed("forward_kl", margin=flat(1e-6), **never), 2000).verdict == "supported"
+    refuted = verify(claimed("forward_kl", margin=flat(1e-12), **never), 2000)
+    assert refuted.verdict == "FAILED"
+    assert refuted.decided == falsify.KEPT
+    asked = []
+
+    def only_the_tenth_is_wrong(*instance):
+        asked.append(instance)
+        return len(asked) != 10
+
+    verdict = verify(claimed("forward_kl", margin=flat(1e-12), holds_exactly=only_the_tenth_is_wrong), 2000)
+    assert verdict.verdict == "FAILED"
+    assert len(asked) == 10
+    assert all((ns.convert(x, "rational") == y).all() for x, y in zip(verdict.worst_instance, asked[-1], strict=True))
+
+
+def test_what_could_not_be_tried_does_not_stand():
+    def broken(*_):
+        raise ZeroDivisionError
+
+    assert verify(claimed("forward_kl", attack=broken), 2000).verdict == "FAILED"
+    assert verify(claimed("forward_kl", attack=lambda *_: falsify.Found(0, (), ())), 2000).verdict == "FAILED"
+
+
+def test_searches_are_merged_by_margin():
+    one = falsify.smallest(np.array([3.0, np.nan, 1.0]), 3, np.arange(3), np.arange(6).reshape(2, 3))
+    assert one.margins == (-np.inf, 1.0, 3.0)
+    assert [int(instance[0]) for instance in one.instances] == [1, 2, 0]
+    assert one.instances[1][1].tolist() == [2, 5]
+    both = falsify.merge([one, falsify.Found(5, (2.0,), ((np.array(7),),))])
+    assert both.tried == 8
+    assert both.margins == (-np.inf, 1.0, 2.0, 3.0)
+    assert int(both.instances[2][0]) == 7
+    assert both.margin == -np.inf
+    assert falsify.merge([falsify.Found(2, (), ())]).instance == ()
 
 
 def test_the_falsifier_finds_what_random_draws_do_not():
