@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import random
 from typing import Any
@@ -142,7 +143,7 @@ NUMBERS += ["", "-", "/", "1/3/3", "1_0", "\u0661/\u0663", "nan", "inf", "1" * 1
 def test_numbers(number):
     for path in (("student", 0, 0, 0), ("expert", 0, 0, 2), ("mdp", "reward", 0, 0, 1), ("mdp", "initial", 0)):
         refused(changed(*path, to=number), r"is not a canonical rational|is no small integer")
-    refused(changed("eta", to=["1"] if number is None else number, base=FINITE), "is not a canonical rational")
+    refused(changed("eta", to=["1"] if number is None else number, base=FINITE), "eta is not a canonical rational")
 
 
 @pytest.mark.parametrize("eta", ["0", "-1", "-1/2"])
@@ -194,7 +195,8 @@ def test_what_goes_together():
     refused(changed("student", 0, 0, to=["1/3", "2/3"], base=TWO_STATES), "differs in states that look alike")
     refused(changed("geometry", to="euclidean", base=RESTRICTED), "features need the natural geometry")
     refused(changed("geometry", to="proximal", base=FINITE), r"closed form for u \* log\(u\) only")
-    refused(changed("mdp", "observation", to=[0, 2], base=TWO_STATES), "observation is no list")
+    for bad in ([0, 2], [0, True]):
+        refused(changed("mdp", "observation", to=bad, base=TWO_STATES), "observation is no list")
     neyman = changed("divergence", to="1 / u + u - 2").decode()
     refused(changed("expert", 0, 0, to=["1/2", "1/2", "0"], base=neyman), "divides by zero")
 
@@ -254,6 +256,32 @@ GRAMMAR = {
 @pytest.mark.parametrize(("text", "reason"), GRAMMAR.items())
 def test_grammar(text, reason):
     refused(changed("divergence", to=text), reason)
+
+
+def test_the_longest_file_text_and_number_that_are_read():
+    assert checker.check(GOOD.encode().ljust(256 * 1024))
+    for length in (200, 201):
+        text = f"-log(u) + 0 * {'1' * (length - 14)}"
+        if length == 200:
+            assert checker.check(changed("divergence", to=text))
+        else:
+            refused(changed("divergence", to=text), "divergence of the certificate")
+    assert checker.array("1" * 1000, (), "x") == int("1" * 1000)
+    with pytest.raises(checker.Refused, match="at most 1000 characters"):
+        checker.array("1" * 1001, (), "x")
+
+
+@pytest.mark.parametrize("around", ["-({})", "({}) + 1", "1 + ({})", "abs({})"])
+def test_the_deepest_expression_that_is_read(around):
+    def nested(levels):
+        text = "u"
+        for _ in range(levels):
+            text = around.format(text)
+        return checker.derivative(ast.parse(text, mode="eval").body, checker.ZERO)
+
+    assert len(nested(3)) == len(nested(19)) == 3
+    with pytest.raises(checker.Refused, match="deeper than 20"):
+        nested(20)
 
 
 @pytest.mark.parametrize("text", [5, None, ["u - 1"], {"f": "u - 1"}, "\ud800"])
