@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.mutation import report, runner
+from tests.mutation.plan import PLANS
 
 SOURCE = "def double(x):\n    return x * 2\n"
 KILLED, SAME, BROKEN = (SOURCE.replace("x * 2", wrong) for wrong in ("x * 3", "2 * x", "x ("))
@@ -100,5 +101,5 @@ def test_a_survivor_without_a_reason_and_a_low_score_are_complaints():
 
 def test_the_stored_campaign_is_complete():
     assert report.complaints(report.load(), report.reasons()) == []
-    assert {row["module"] for row in report.load()} == {"solve", "divergences", "objectives", "updates", "checker"}
+    assert {row["module"] for row in report.load()} == set(PLANS)
     assert json.dumps(report.load()) == json.dumps(sorted(report.load(), key=lambda r: (r["module"], int(r["line"]))))

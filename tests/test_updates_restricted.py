@@ -7,6 +7,7 @@ from hypothesis import given
 from distil_theory import aliasing, instances, objectives, strategies, updates
 from distil_theory import number_systems as ns
 from distil_theory.divergences import FORWARD_KL, JENSEN_SHANNON
+from tests.problems import policy, random_pair
 
 
 def one_logit(instance):
@@ -56,6 +57,27 @@ def test_a_dependent_feature_adds_nothing():
     assert np.array_equal(updates.project(mdp, pi, whole, [phi, 2 * phi, phi * 0 + 1]), once)
     fraction = updates.project(mdp, pi, once, [phi])
     assert np.array_equal(fraction, once)  # a projection
+
+
+@pytest.mark.parametrize("aliased", [False, True])
+def test_a_batch_of_projections_is_a_batch_of_least_squares(aliased):
+    mdp, logits, star = random_pair(2, aliased, batch=3)
+    pi = policy(mdp, logits)
+    features = np.random.default_rng(2).normal(size=(2, *logits.shape))
+    move = updates.direction(mdp, pi, star, JENSEN_SHANNON)
+    step = updates.project(mdp, pi, move, features)
+    p, d = aliasing.visible(mdp, pi), aliasing.pool(mdp, updates.solve.occupancy(mdp, pi))
+    centred = features - (p * features).sum(axis=3, keepdims=True)
+    for i in range(3):
+        weight = np.sqrt(d[:, :, None] * p)[..., i].ravel()  # E_pi over observations and actions, as a norm
+        columns = centred[..., i].reshape(2, -1)
+        w, *_ = np.linalg.lstsq((columns * weight).T, move[..., i].ravel() * weight)
+        np.testing.assert_allclose(step[..., i].ravel(), w @ columns, rtol=1e-9, atol=1e-12)
+    change = updates.first_order_change(mdp, pi, step)
+    gradient = objectives.return_gradient(mdp, pi)
+    np.testing.assert_allclose(change, [(gradient * step)[..., i].sum() for i in range(3)], rtol=1e-12)
+    with pytest.raises(ValueError, match="student at h=0, s=0, batch=0 sums to"):
+        updates.project(mdp, 2 * pi, move, features)
 
 
 @pytest.mark.parametrize("kind", ["float64", "torch"])
