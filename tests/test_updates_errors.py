@@ -114,6 +114,15 @@ def test_a_step_size_is_a_finite_number(eta):
             call()
 
 
+def test_a_bad_step_size_and_a_bad_student_are_named():
+    _, mdp, pi, star, _ = instances.teaching_bandit().convert("float64")
+    step = updates.direction(mdp, pi, star, FORWARD_KL)
+    with pytest.raises(ValueError, match="eta is nan at batch=1: expected"):
+        updates.exponential_step(mdp, pi, step, [0.1, np.nan])
+    with pytest.raises(ValueError, match="student at h=0, s=0 sums to"):
+        updates.exponential_step(mdp, 2 * pi, step, 1.0)
+
+
 def test_directions_and_weights_are_checked():
     _, mdp, pi, star, _ = instances.teaching_bandit().convert("float64")
     step = updates.direction(mdp, pi, star, FORWARD_KL)

@@ -93,9 +93,33 @@ def test_what_rounding_leaves_of_a_dependent_feature_is_no_direction(kind):
 
 
 @pytest.mark.parametrize(
-    ("features", "message"), [([], "features is empty"), ([[[["1", "0"]]]], r"feature 0 has shape \(1, 1, 2\)")]
+    ("features", "message"),
+    [
+        ([], "features is empty"),
+        ([[[["1", "0"]]]], r"feature 0 has shape .*axis a should have length 3 in \(h, o, a\)"),
+    ],
 )
 def test_bad_features_are_named(features, message):
     _, mdp, pi, star = one_logit(instances.teaching_bandit())
     with pytest.raises(ValueError, match=message):
         updates.project(mdp, pi, updates.direction(mdp, pi, star, FORWARD_KL), features)
+
+
+def test_features_of_a_batch_name_their_place():
+    mdp, logits, star = random_pair(2, True, batch=3)
+    pi = policy(mdp, logits)
+    move = updates.direction(mdp, pi, star, JENSEN_SHANNON)
+    with pytest.raises(
+        ValueError, match=r"feature 1 has shape .*axis batch should have length 3 in \(h, o, a, batch\)"
+    ):
+        updates.project(mdp, pi, move, [move, move[..., :2]])
+    bad = move.copy()
+    bad[1, 0, 2, 1] = np.nan
+    with pytest.raises(ValueError, match="feature 0 is nan at h=1, o=0, a=2, batch=1"):
+        updates.project(mdp, pi, move, [bad])
+    with pytest.raises(ValueError, match="step_direction is nan at h=1, o=0, a=2, batch=1"):
+        updates.project(mdp, pi, bad, [move])
+    with pytest.raises(
+        ValueError, match=r"step_direction has shape .*axis o should have length 2 in \(h, o, a, batch\)"
+    ):
+        updates.first_order_change(mdp, pi, move[:, :1])
