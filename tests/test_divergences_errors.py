@@ -7,6 +7,7 @@ import pytest
 from distil_theory import number_systems as ns
 from distil_theory.divergences import (
     BY_NAME,
+    CROSS_ENTROPY,
     FORWARD_KL,
     HELLINGER,
     JENSEN_SHANNON,
@@ -22,9 +23,12 @@ from distil_theory.divergences import (
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), "two", None])
-@pytest.mark.parametrize("family", [alpha, skewed_js, generalized_js])
-def test_parameters_must_be_finite(family, bad):
-    with pytest.raises(ValueError, match="finite number"):
+@pytest.mark.parametrize(
+    ("family", "what"),
+    [(alpha, "alpha order"), (skewed_js, "skewed_js beta"), (generalized_js, "generalized_js beta")],
+)
+def test_parameters_must_be_finite(family, what, bad):
+    with pytest.raises(ValueError, match=f"^{what} must be a finite number, not {bad!r}$"):
         family(bad)
 
 
@@ -94,3 +98,28 @@ def test_there_must_be_an_axis_of_actions(rows, axis):
 def test_an_own_divergence_in_plain_numpy_is_asked_for_its_support_in_silence(h):
     with np.errstate(all="raise"):  # h is tried at u = 0, whatever the caller has set
         assert FDivergence("own", lambda u: u - 1, h).needs_expert_support
+
+
+@pytest.mark.parametrize(
+    ("d", "name", "label"),
+    [
+        (alpha(1), "alpha_1", "alpha 1"),
+        (alpha(0), "alpha_0", "alpha 0"),
+        (alpha(0.5), "alpha_0.5", "alpha 0.5"),
+        (skewed_js(3), "skewed_js_3", "skewed JS 3"),
+        (generalized_js(0), "generalized_js_special_cased_0", "generalised JS 0"),
+        (generalized_js(1, "continuous"), "generalized_js_continuous_1", "generalised JS 1"),
+        (generalized_js(0.25), "generalized_js_special_cased_0.25", "generalised JS 0.25"),
+    ],
+)
+def test_members_of_families_are_told_apart_in_tables(d, name, label):
+    assert (d.name, d.label) == (name, label)
+
+
+def test_cross_entropy_runs_along_the_last_axis_and_is_infinite_where_the_student_is_zero():
+    p, q = np.array([[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]]), np.array([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]])
+    np.testing.assert_allclose(CROSS_ENTROPY.value(p[:2], q[:2]), -(p[:2] * np.log(q[:2])).sum(axis=1))
+    assert CROSS_ENTROPY.value(p[0], q[2]) == np.inf
+    np.testing.assert_allclose(CROSS_ENTROPY.value(p[:2].T, q[:2].T, axis=0), CROSS_ENTROPY.value(p[:2], q[:2]))
+    assert CROSS_ENTROPY.name not in BY_NAME  # not an f-divergence: it has a name of its own
+    assert CROSS_ENTROPY.value(p[2], q[2]) == 0

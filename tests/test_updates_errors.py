@@ -90,11 +90,16 @@ def test_numerical_proximal_step_refuses_other_numbers():
 
 
 def test_a_proximal_step_that_did_not_converge_is_refused_with_the_worst_sum():
-    wrong = FDivergence("decreasing", lambda u: u - 1, lambda u: -u)  # h must not decrease: the roots are not unique
+    # h must not decrease: else the roots are not unique, and no multiplier gives probabilities
+    falling, waves = (FDivergence("wrong", lambda u: u - 1, h) for h in (lambda u: -u, lambda u: np.sin(30 * u)))
     pi, star, bandit = np.array([[[0.2, 0.3, 0.5]]]), np.array([[[0.5, 0.3, 0.2]]]), Bandit([1.0, 0.0, 0.5])
-    for eta in (20.0, np.array([0.1, 20.0, 0.1])):
-        with pytest.raises(ValueError, match=r"the proximal dual did not converge: probabilities sum to 2\.0"):
-            updates.proximal_step(bandit, pi, star, wrong, eta)
+    for d, eta, worst in (
+        (falling, 20.0, r"2\.0"),
+        (falling, np.array([0.1, 20, 0.1]), r"2\.0"),
+        (waves, 0.1, r"1\.05"),
+    ):
+        with pytest.raises(ValueError, match=rf"the proximal dual did not converge: probabilities sum to {worst}"):
+            updates.proximal_step(bandit, pi, star, d, eta)
 
 
 def test_weight_of_an_unreachable_state_is_zero():
