@@ -18,6 +18,7 @@ from distil_theory.divergences import (
     FDivergence,
     alpha,
     generalized_js,
+    named,
     skewed_js,
 )
 
@@ -109,10 +110,11 @@ def test_an_own_divergence_in_plain_numpy_is_asked_for_its_support_in_silence(h)
         (skewed_js(3), "skewed_js_3", "skewed JS 3"),
         (generalized_js(0), "generalized_js_special_cased_0", "generalised JS 0"),
         (generalized_js(1, "continuous"), "generalized_js_continuous_1", "generalised JS 1"),
+        (CROSS_ENTROPY, "cross_entropy", "forward cross-entropy"),
         (generalized_js(0.25), "generalized_js_special_cased_0.25", "generalised JS 0.25"),
     ],
 )
-def test_members_of_families_are_told_apart_in_tables(d, name, label):
+def test_those_outside_the_catalogue_are_told_apart_in_tables(d, name, label):
     assert (d.name, d.label) == (name, label)
 
 
@@ -121,5 +123,11 @@ def test_cross_entropy_runs_along_the_last_axis_and_is_infinite_where_the_studen
     np.testing.assert_allclose(CROSS_ENTROPY.value(p[:2], q[:2]), -(p[:2] * np.log(q[:2])).sum(axis=1))
     assert CROSS_ENTROPY.value(p[0], q[2]) == np.inf
     np.testing.assert_allclose(CROSS_ENTROPY.value(p[:2].T, q[:2].T, axis=0), CROSS_ENTROPY.value(p[:2], q[:2]))
-    assert CROSS_ENTROPY.name not in BY_NAME  # not an f-divergence: it has a name of its own
     assert CROSS_ENTROPY.value(p[2], q[2]) == 0
+
+
+def test_the_catalogue_is_found_by_name_and_nothing_else_is():
+    for d in BY_NAME.values():
+        assert named(d.name) is d
+    with pytest.raises(ValueError, match="unknown divergence 'kl': choose from forward_kl, reverse_kl, jensen_shannon"):
+        named("kl")
