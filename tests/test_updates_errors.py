@@ -198,3 +198,26 @@ def test_the_proximal_dual_survives_enormous_ratios(p, eta):
         assert x.sum() == pytest.approx(1, abs=1e-12)
         multiplier = d.h(star / x) + pi / (eta * x)
         assert multiplier[0, 0, 0] == pytest.approx(multiplier[0, 0, 1], rel=1e-6)
+
+
+@pytest.mark.parametrize(("d", "p", "q"), [(PEARSON, 1e-13, 0.5), (NEYMAN, 0.4, 1e-26)], ids=lambda x: str(x)[:8])
+def test_a_state_of_enormous_ratios_takes_no_accuracy_from_another(d, p, q):
+    row, other, even = [p, 1 - p], [q, 1 - q], [0.3, 0.7]
+    both = updates.proximal_step(MDP, np.array([[row, even]]), np.array([[other, [0.6, 0.4]]]), d, 1.5)
+    alone = updates.proximal_step(Bandit([1.0, 0.0]), np.array([[even]]), np.array([[[0.6, 0.4]]]), d, 1.5)
+    np.testing.assert_allclose(both[0, 1], alone[0, 0], rtol=1e-15)
+    np.testing.assert_allclose(both.sum(axis=2), 1, rtol=1e-15)
+
+
+@pytest.mark.parametrize(("p", "eta"), [(5e-16, 1.0), (2e-15, 3.0)])
+def test_a_proximal_step_that_doubles_cannot_resolve_is_refused(p, eta):
+    with pytest.raises(ValueError, match=r"did not converge: probabilities sum to (1\.0000000|0\.9999999)"):
+        updates.proximal_step(Bandit([1.0, 0.0]), np.array([[[p, 1 - p]]]), np.array([[[0.5, 0.5]]]), PEARSON, eta)
+
+
+def test_an_action_that_is_rare_becomes_rarer_by_the_right_factor():
+    p, q, eta = 1e-9, 1e-18, 1e6
+    pi, star = np.array([[[p, 1 - p]]]), np.array([[[q, 1 - q]]])
+    x = updates.proximal_step(Bandit([1.0, 0.0]), pi, star, REVERSE_KL, eta)
+    multiplier = (REVERSE_KL.h(star / x) + pi / (eta * x))[0, 0]
+    assert multiplier[0] == pytest.approx(multiplier[1], rel=1e-5)
