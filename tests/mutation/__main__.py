@@ -26,7 +26,7 @@ CACHE = ROOT / ".cache" / "mutation"
 def salt(module: str) -> str:
     """Changes with everything that an outcome depends on, except the mutated module."""
     digest = hashlib.sha256(repr(PLANS[module]).encode())
-    tests = {name for stage in PLANS[module].stages for name in stage} | {"tests/conftest.py"}
+    tests = {name for stage in PLANS[module].stages for name in stage} | {"tests/conftest.py", "tests/problems.py"}
     for path in sorted({*(ROOT / "distil_theory").rglob("*.py"), *(ROOT / name for name in tests)}):
         if path != ROOT / "distil_theory" / f"{module}.py":
             digest.update(path.read_bytes())

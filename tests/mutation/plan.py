@@ -30,21 +30,27 @@ PLANS = {
     "divergences": Plan(
         [
             _files("test_divergences_errors test_divergences"),
-            _files("test_updates_errors test_objectives_claims"),
+            _files("test_updates_errors test_objectives_claims test_future"),
         ],
+    ),
+    "point": Plan(
+        [_files("test_objectives_claims test_objectives test_future"), _files("test_updates_errors test_batching")]
     ),
     "objectives": Plan(
         [
             _files("test_objectives_claims test_objectives"),
-            _files("test_updates_errors test_updates_restricted test_instances test_batching"),
+            _files("test_updates_errors test_updates_restricted test_future test_instances test_batching"),
         ],
     ),
     "updates": Plan(
-        [_files("test_updates_errors test_updates_restricted test_updates"), _files("test_instances")],
-        ("tests/test_updates.py::test_finite_steps_have_the_rate[proximal",),
+        [_files("test_updates_errors test_updates_restricted test_updates"), _files("test_instances test_future")],
+        (
+            "tests/test_updates.py::test_finite_steps_have_the_rate[proximal",
+            *(f"tests/test_updates.py::test_proximal_step_minimises[{eta}-" for eta in (0.05, 20.0)),
+        ),
     ),
     "checker": Plan(
-        [_files("test_checker_refusals test_checker"), _files("test_certify")],
+        [_files("test_checker_refusals test_checker_limits test_checker test_checker_numbers"), _files("test_certify")],
         ("tests/test_certify.py::test_mutations", "tests/test_certify.py::test_the_commands"),
     ),
 }

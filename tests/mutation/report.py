@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import hashlib
 import platform
 from collections import Counter
@@ -60,7 +61,8 @@ def save(module: str, rows: list[dict[str, Any]], source: str, partial: bool) ->
     _write(RESULTS, COLUMNS, sorted([*old, *rows], key=lambda r: (r["module"], int(r["line"]))))
     if not partial:
         versions = {"python": platform.python_version()} | {p: version(p) for p in ("mutmut", "libcst", "pytest")}
-        entry = {"module": module, "source": source, "versions": " ".join(f"{k} {v}" for k, v in versions.items())}
+        entry = {"module": module, "source": source, "day": datetime.date.today().isoformat()}
+        entry["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
         others = [r for r in _read(SOURCES) if r["module"] != module]
         _write(SOURCES, tuple(entry), sorted([*others, entry], key=lambda r: r["module"]))
 
@@ -103,17 +105,18 @@ def write(root: Path) -> list[str]:
     if not rows:
         return ["there are no results yet"]
     text = ["# Mutation report", "", "Made by `python -m tests.mutation`; [what it means](README.md).", ""]
-    text += ["| module | mutants | killed | timed out | crashed | survived | score | same in effect | score without |"]
+    text += ["| module | mutants | killed | timed out | crashed | survived | score | same or slower | score without |"]
     text += ["| --- " + "| ---: " * 8 + "|"]
     for line in scores(rows, why):
         text.append(
             f"| {line['module']} | {line['mutants']} | {line['killed']} | {line['timeout']} | {line['crashed']} "
             f"| {line['survived']} | {line['score']:.1%} | {line['same']} | {line['without']:.1%} |"
         )
+    text.append("")
     for row in _read(SOURCES):
         current = digest((root / "distil_theory" / f"{row['module']}.py").read_text(encoding="utf-8"))
-        stale = "" if current == row["source"] else " (the source has changed since)"
-        text += ["", f"`{row['module']}.py`, sha256 {row['source']}{stale}: {row['versions']}."]
+        stale = "" if current == row["source"] else "; **the source has changed since**"
+        text.append(f"- `{row['module']}.py` (sha256 {row['source']}): {row['day']}, {row['versions']}{stale}")
     text += ["", "## Survivors", ""]
     kinds = Counter(why.get(key(row), ("?",))[0] for row in rows if row["verdict"] == "survived")
     text += [f"- *{kind}* ({kinds[kind]}): {meaning}" for kind, meaning in KINDS.items() if kinds[kind]]
