@@ -1,4 +1,5 @@
 # `make reproduce` draws the figures, `make test` checks everything, `make clean` removes what both built.
+# `make mutation` (most of an hour) asks which small errors in the core no test would notice.
 # Nothing but python3 (>= 3.11), pip and make is needed; the rest goes into an environment of its own.
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: reproduce test clean
+.PHONY: reproduce test mutation clean
 .DELETE_ON_ERROR:
 
 reproduce: $(CORE)
@@ -25,6 +26,10 @@ test: $(TEST)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+mutation: $(TEST)
+	$(PIP_INSTALL) -e '.[mutation]'
+	$(BIN)/python -m tests.mutation
 
 # Debian without python3-venv has no ensurepip: then virtualenv, installed beside the system's packages, does the job.
 $(BIN)/pip:

@@ -30,11 +30,14 @@ def problem(batch, policy_batch=None, observation=None, horizon=None, seed=0):
 
 def everything(mdp, pi, star):
     weight = np.linspace(0.5, 2, 12).reshape(3, 4)
+    v, _ = solve.values(mdp, pi)
+    weights = weight.reshape(3, 4, *[1] * (v.ndim - 2)) + np.arange(v[0, 0].size).reshape(v.shape[2:])
     return [
         *solve.values(mdp, pi),
         solve.occupancy(mdp, pi),
         objectives.return_gradient(mdp, pi),
         objectives.loss_gradient(mdp, pi, star, JENSEN_SHANNON, weight),
+        objectives.loss_gradient(mdp, pi, star, JENSEN_SHANNON, weights),
         objectives.pooled_score(mdp, pi, star, JENSEN_SHANNON),
         *(objectives.improvement_rate(mdp, pi, star, JENSEN_SHANNON, g, weight) for g in ("natural", "euclidean")),
         *(updates.direction(mdp, pi, star, JENSEN_SHANNON, g) for g in ("natural", "euclidean")),
@@ -46,6 +49,7 @@ def everything(mdp, pi, star):
     "settings",
     [
         {"batch": (37,)},
+        {"batch": (2,)},  # shorter than the axes of states and actions, which must not be taken for it
         {"batch": (37,), "horizon": 3},
         {"batch": (37,), "observation": [0, 1, 1, 0]},
         {"batch": (2, 19)},

@@ -93,6 +93,9 @@ EXPRESSIONS = [
     "u ** 0 - 1 + 0 ** 2",
     "(u - 1) / (u * log(u) + 2)",
     "sqrt(u) * log(u)",
+    "u * ((u - 1) / (u ** 2 + 2))",
+    "exp((u - 1) / (u + 1)) - 1",
+    "u ** 1 - 1",
 ]
 
 
@@ -153,3 +156,19 @@ def test_exact_where_it_can_be():
     assert checker.derivative(checker.generator("abs(u - 1) / 2"), fmpq(1))[2] == 0  # the middle of the kink
     assert checker.derivative(checker.generator("(sqrt(u) - 1) ** 2"), fmpq(9, 4))[2] == fmpq(1, 2)
     assert isinstance(checker.derivative(checker.generator("-log(u)"), fmpq(1))[0], fmpq)
+    for text in ("exp(u - 1) - 1", "sqrt(u) - 1", "log(u)", "u ** (1 / 2) - 1", "u ** (-1) - 1"):
+        assert isinstance(checker.derivative(checker.generator(text), fmpq(1))[0], fmpq), text
+    assert checker.power(fmpq(4, 9), fmpq(1, 2)) == fmpq(2, 3)
+
+
+@pytest.mark.parametrize("text", ["exp(log(u))", "abs(log(u))", "sqrt(-log(u))", "log(-log(u))", "1 / log(u)"])
+def test_nothing_is_made_of_what_is_infinite_at_zero(text):
+    with pytest.raises(checker.Refused, match="something infinite"):
+        checker.derivative(ast.parse(text, mode="eval").body, fmpq(0))
+
+
+def test_a_ball_that_touches_zero_has_no_sign():
+    for ball in (arb(0.5, 0.5), arb(-0.5, 0.5), arb(0, 1), arb("nan")):
+        with pytest.raises(checker.Undecided):
+            checker.sign(ball)
+    assert [checker.sign(x) for x in (arb(1, 0.5), arb(-1, 0.5), arb(0), fmpq(0), fmpq(1, 9))] == [1, -1, 0, 0, 1]

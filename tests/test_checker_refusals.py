@@ -142,7 +142,7 @@ NUMBERS += ["", "-", "/", "1/3/3", "1_0", "\u0661/\u0663", "nan", "inf", "1" * 1
 def test_numbers(number):
     for path in (("student", 0, 0, 0), ("expert", 0, 0, 2), ("mdp", "reward", 0, 0, 1), ("mdp", "initial", 0)):
         refused(changed(*path, to=number), r"is not a canonical rational|is no small integer")
-    refused(changed("eta", to=["1"] if number is None else number, base=FINITE), "is not a canonical rational")
+    refused(changed("eta", to=["1"] if number is None else number, base=FINITE), "eta is not a canonical rational")
 
 
 @pytest.mark.parametrize("eta", ["0", "-1", "-1/2"])
@@ -194,7 +194,8 @@ def test_what_goes_together():
     refused(changed("student", 0, 0, to=["1/3", "2/3"], base=TWO_STATES), "differs in states that look alike")
     refused(changed("geometry", to="euclidean", base=RESTRICTED), "features need the natural geometry")
     refused(changed("geometry", to="proximal", base=FINITE), r"closed form for u \* log\(u\) only")
-    refused(changed("mdp", "observation", to=[0, 2], base=TWO_STATES), "observation is no list")
+    for bad in ([0, 2], [0, True]):
+        refused(changed("mdp", "observation", to=bad, base=TWO_STATES), "observation is no list")
     neyman = changed("divergence", to="1 / u + u - 2").decode()
     refused(changed("expert", 0, 0, to=["1/2", "1/2", "0"], base=neyman), "divides by zero")
 

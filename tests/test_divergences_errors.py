@@ -7,6 +7,7 @@ import pytest
 from distil_theory import number_systems as ns
 from distil_theory.divergences import (
     BY_NAME,
+    CROSS_ENTROPY,
     FORWARD_KL,
     HELLINGER,
     JENSEN_SHANNON,
@@ -14,16 +15,21 @@ from distil_theory.divergences import (
     PEARSON,
     REVERSE_KL,
     TOTAL_VARIATION,
+    FDivergence,
     alpha,
     generalized_js,
+    named,
     skewed_js,
 )
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), "two", None])
-@pytest.mark.parametrize("family", [alpha, skewed_js, generalized_js])
-def test_parameters_must_be_finite(family, bad):
-    with pytest.raises(ValueError, match="finite number"):
+@pytest.mark.parametrize(
+    ("family", "what"),
+    [(alpha, "alpha order"), (skewed_js, "skewed_js beta"), (generalized_js, "generalized_js beta")],
+)
+def test_parameters_must_be_finite(family, what, bad):
+    with pytest.raises(ValueError, match=f"^{what} must be a finite number, not {bad!r}$"):
         family(bad)
 
 
@@ -83,7 +89,45 @@ def test_rationals_stay_rational_or_refuse():
     assert NEYMAN.value(p, certain) == flint.fmpq(64, 9) + flint.fmpq(8, 9)
 
 
-@pytest.mark.parametrize(("rows", "axis"), [(1.0, -1), ([0.5, 0.5], 3), ([0.5, 0.5], -2)])
+@pytest.mark.parametrize(("rows", "axis"), [(1.0, -1), ([0.5, 0.5], 1), ([0.5, 0.5], 3), ([0.5, 0.5], -2)])
 def test_there_must_be_an_axis_of_actions(rows, axis):
     with pytest.raises(ValueError, match=f"there is no axis {axis} of actions"):
         FORWARD_KL.value(rows, rows, axis)
+
+
+@pytest.mark.parametrize("h", [lambda u: -1 / u, lambda u: u * np.log(u) - 1], ids=["infinite", "undefined"])
+def test_an_own_divergence_in_plain_numpy_is_asked_for_its_support_in_silence(h):
+    with np.errstate(all="raise"):  # h is tried at u = 0, whatever the caller has set
+        assert FDivergence("own", lambda u: u - 1, h).needs_expert_support
+
+
+@pytest.mark.parametrize(
+    ("d", "name", "label"),
+    [
+        (alpha(1), "alpha_1", "alpha 1"),
+        (alpha(0), "alpha_0", "alpha 0"),
+        (alpha(0.5), "alpha_0.5", "alpha 0.5"),
+        (skewed_js(3), "skewed_js_3", "skewed JS 3"),
+        (generalized_js(0), "generalized_js_special_cased_0", "generalised JS 0"),
+        (generalized_js(1, "continuous"), "generalized_js_continuous_1", "generalised JS 1"),
+        (CROSS_ENTROPY, "cross_entropy", "forward cross-entropy"),
+        (generalized_js(0.25), "generalized_js_special_cased_0.25", "generalised JS 0.25"),
+    ],
+)
+def test_those_outside_the_catalogue_are_told_apart_in_tables(d, name, label):
+    assert (d.name, d.label) == (name, label)
+
+
+def test_cross_entropy_runs_along_the_last_axis_and_is_infinite_where_the_student_is_zero():
+    p, q = np.array([[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]]), np.array([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]])
+    np.testing.assert_allclose(CROSS_ENTROPY.value(p[:2], q[:2]), -(p[:2] * np.log(q[:2])).sum(axis=1))
+    assert CROSS_ENTROPY.value(p[0], q[2]) == np.inf
+    np.testing.assert_allclose(CROSS_ENTROPY.value(p[:2].T, q[:2].T, axis=0), CROSS_ENTROPY.value(p[:2], q[:2]))
+    assert CROSS_ENTROPY.value(p[2], q[2]) == 0
+
+
+def test_the_catalogue_is_found_by_name_and_nothing_else_is():
+    for d in BY_NAME.values():
+        assert named(d.name) is d
+    with pytest.raises(ValueError, match="unknown divergence 'kl': choose from forward_kl, reverse_kl, jensen_shannon"):
+        named("kl")

@@ -72,6 +72,26 @@ def test_return_gradient_is_that_of_autograd_through_the_solver(steps, aliased, 
 
 
 @pytest.mark.parametrize("aliased", [False, True])
+def test_one_student_meets_many_experts_and_weights_and_the_other_way_round(aliased):
+    mdp, logits, _ = random_pair(2, aliased)
+    rng = np.random.default_rng(3)
+    pis = [policy(mdp, scale * logits) for scale in (-1, 0.5)]
+    stars = [rng.dirichlet(np.ones(3), (2, 3)) for _ in range(2)]
+    weights = [rng.random((2, 3)) for _ in range(2)]
+    both = {"student": np.stack(pis, -1), "expert": np.stack(stars, -1), "weight": np.stack(weights, -1)}
+    for many in (["student"], ["expert"], ["weight", "expert"], ["weight", "student", "expert"]):
+        first = {"student": pis[0], "expert": stars[0], "weight": weights[0]}
+        together = objectives.evaluate(mdp, divergence=CATALOGUE[1], **(first | {who: both[who] for who in many}))
+        for i in range(2):
+            alone = objectives.evaluate(
+                mdp, divergence=CATALOGUE[1], **(first | {who: both[who][..., i] for who in many})
+            )
+            for x, y in zip(together, alone, strict=True):
+                assert x.shape == (*y.shape, 2)
+                np.testing.assert_allclose(x[..., i], y, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("aliased", [False, True])
 def test_torch_agrees_with_numpy(aliased):
     mdp, logits, expert = random_pair(2, aliased)
     pi = policy(mdp, logits)

@@ -3,6 +3,7 @@
 import flint
 import numpy as np
 import pytest
+import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -84,6 +85,24 @@ def test_exponential_step_by_hand():
     np.testing.assert_allclose(new, [[[0.5, 0.5]]], rtol=1e-15)
     far = updates.exponential_step(bandit, pi, np.array([[[2000.0, 0]]]), 1.0)  # nothing overflows
     np.testing.assert_array_equal(far, [[[1.0, 0.0]]])
+
+
+def test_one_student_takes_many_steps():
+    mdp, pi, star = random_pair(12)
+    directions = [updates.direction(mdp, pi, star, d) for d in DIVERGENCES[:3]]
+    for eta in (0.7, np.array([0.7, 0.1, 2.0])):
+        many = updates.exponential_step(mdp, pi, np.stack(directions, axis=-1), eta)
+        for i, step in enumerate(directions):
+            alone = updates.exponential_step(mdp, pi, step, np.broadcast_to(eta, 3)[i])
+            np.testing.assert_allclose(many[..., i], alone, rtol=1e-14)
+
+
+def test_a_step_in_symbols_is_the_formula():
+    p, x, y, eta = sympy.symbols("p x y eta", positive=True)
+    pi, step = np.array([[[p, 1 - p]]], dtype=object), np.array([[[x, y]]], dtype=object)
+    new = updates.exponential_step(Bandit([1, 0]).convert("symbolic"), pi, step, eta)[0, 0, 0]
+    assert not new.has(sympy.Max)  # with which no calculus goes on
+    assert sympy.simplify(new - p * sympy.exp(eta * x) / (p * sympy.exp(eta * x) + (1 - p) * sympy.exp(eta * y))) == 0
 
 
 def relative_entropy(p, q):
