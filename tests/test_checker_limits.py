@@ -35,7 +35,7 @@ def test_the_deepest_expression_that_is_read(around):
 
 
 def test_the_words_of_a_verdict(tmp_path, capsys):
-    assert checker.check(GOOD.encode()) == "claim_5: gap +, rate -"
+    assert checker.check(GOOD.encode()) == "teaching: gap +, rate -"
     false = GOOD.replace('"sign": "+"', '"sign": "-"').encode()
     refused(false, r"^false: gap is 0\.0033333, not of sign '-'$")
     for name, data in (("good", GOOD.encode()), ("false", false)):
@@ -43,7 +43,7 @@ def test_the_words_of_a_verdict(tmp_path, capsys):
     assert checker.main([str(tmp_path / "good")]) == 0
     assert checker.main([str(tmp_path / "good"), str(tmp_path / "false")]) == 1
     good, bad = (
-        f"{tmp_path}/good: verified: claim_5: gap +, rate -",
+        f"{tmp_path}/good: verified: teaching: gap +, rate -",
         f"{tmp_path}/false: refused: false: gap is 0.0033333",
     )
     assert capsys.readouterr().out == f"{good}\n{good}\n{bad}, not of sign '-'\n"

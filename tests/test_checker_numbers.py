@@ -35,7 +35,7 @@ def drawn(seed, divergence, geometry, eta=None, features=0):
 def numbers(case, divergence, expected=("gap", "rate", "change")):
     """What the checker computes for the certificate of a case."""
     signs = {name: "+" for name in expected[: 2 if case.eta is None else 3]}
-    mdp, pi, star, _, geometry, eta, features = case
+    mdp, pi, star, _, geometry, eta, features, _ = case
     c = certify.certificate(
         mdp, pi, star, GENERATORS[divergence], geometry, eta, signs, "drawn", "drawn", features or None
     )

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx, fmpq
 
-from distil_theory import certify, checker, instances
-from distil_theory import number_systems as ns
+from distil_theory import certify, checker
 from distil_theory.characterise import characterise
 from distil_theory.gallery import GALLERY
 from distil_theory.misleading import Counterexample
@@ -126,7 +125,6 @@ def test_what_balls_cannot_tell_from_zero_is_not_zero(horizon, verified):
         "abs(sqrt(2) * u - sqrt(2))",
         "(sqrt(2) * u - sqrt(2)) ** 2",
         "abs(u - 1) ** (3 / 2)",
-        "abs(abs(u - 1) + u - 1)",
     ],
 )
 def test_what_happens_at_the_ratio_one_does_not_matter(text):
@@ -156,22 +154,6 @@ def test_powers_of_balls_around_zero():
     assert checker.power(fmpq(0), fmpq(0)) == 1
     with ctx.workprec(64):
         assert checker.power(fmpq(2), fmpq(10**6)).contains(arb(2) ** 10**6)
-
-
-def test_features_that_matter_only_where_nobody_goes():
-    trap = instances.spurious_disagreement()
-    where = np.zeros((2, 3, 2), dtype=int)
-    free, nowhere = where.copy(), where.copy()
-    free[1, 1, 0] = 1
-    nowhere[0, 2, 0] = 1  # the first state is another: the features are one where it matters
-    case = certify.Case(
-        trap.mdp, trap.student, trap.expert, certify.DIVERGENCES["reverse_kl"],
-        features=[ns.convert(x, "rational") for x in (free, free + nowhere)],
-    )  # fmt: skip
-    found = certify.signs(case)
-    assert set(found.values()) <= {"+", "-"}
-    args = trap.mdp, trap.student, trap.expert, "-log(u)", "natural", None, found, "x", "x", case.features
-    assert checker.check(certify.text(certify.certificate(*args)).encode())
 
 
 def test_a_reader_that_has_seen_enough():
