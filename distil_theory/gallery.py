@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from distil_theory import instances
 from distil_theory import number_systems as ns
 from distil_theory.certify import DIVERGENCES, GENERATORS, Case, Instance, certificate, signs, text
 from distil_theory.counterexamples import smallest_counterexample
+from distil_theory.grammar import TEXT
 from distil_theory.instances.base import moves
 from distil_theory.spec import Bandit, TabularMDP
 
@@ -174,6 +176,11 @@ def _many_steps() -> Iterator[Entry]:
     for objective, file, rate in ((cross, "entropy_ahead", "-"), (full, "divergence_ahead", "+")):
         why = "truthful feedback, no chance"
         yield Entry(file, name, case["entropy_ahead"], "forward_kl", f"+{rate}", why, objective=objective)
+
+    for divergence in TEXT:
+        n = 3 if divergence == "total_variation" else 1
+        doubt, why = _named(partial(instances.doubtful_branch, n)), "truthful feedback, chance, a doubtful branch"
+        yield Entry(f"doubt_{divergence}", "chance_lookahead", doubt, divergence, "+-", why, objective=full)
 
     rare, hint = case["rare_way"], "a truthful hint"
     for divergence, rate in (("forward_kl", "+"), ("pearson_chi2", "-"), ("total_variation", "-")):

@@ -1,6 +1,7 @@
 """The ledger: every claim a module, readable from top to bottom as a chapter; `CLAIMS` lists them in order."""
 
 from distil_theory.claims import (
+    chance_lookahead,
     compatible_class,
     covariance_rate,
     every_state,
@@ -52,6 +53,7 @@ CHAPTERS = (
     safe_horizon,
     compatible_class,
     truthful_lookahead,
+    chance_lookahead,
     truthful_sets,
 )
 CLAIMS: tuple[Claim, ...] = tuple(chapter.CLAIM for chapter in CHAPTERS)

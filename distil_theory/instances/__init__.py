@@ -24,6 +24,7 @@ instance                           claim what goes wrong, with forward KL unless
 `chance_ahead`                     18    truthful feedback, look ahead: chance
 `entropy_ahead`                    18    truthful feedback, look ahead: cross-entropy
 `reward_before_the_end`            18    truthful feedback, look ahead: early rewards
+`doubtful_branch`                  18b   truthful feedback, look ahead, chance: every f-divergence fails
 `rare_way`, `lost_way`             19    a truthful hint: Pearson, total variation; Neyman fail
 `lucky_way`                        19    a truthful hint and chance: forward KL fails
 `hidden_trace`, `tested_program`   19    token MDPs, truthful feedback, hidden: nothing fails
@@ -45,6 +46,7 @@ from distil_theory.instances.bandits import (
 )
 from distil_theory.instances.base import Instance, exact_instance
 from distil_theory.instances.chains import better_somewhere, compounding_chain, horizon_chain
+from distil_theory.instances.doubt import doubtful_branch
 from distil_theory.instances.forks import aliased_fork, entropy_trap, risky_fork, spurious_disagreement
 from distil_theory.instances.garnet import garnet
 from distil_theory.instances.tokens import hidden_trace, shown_program, tested_program, unfamiliar_program
@@ -66,6 +68,7 @@ __all__ = [
     "better_somewhere",
     "chance_ahead",
     "compounding_chain",
+    "doubtful_branch",
     "entropy_ahead",
     "entropy_trap",
     "euclidean_bandit",
@@ -95,7 +98,7 @@ INSTANCES = (
     *(success_euclidean, success_euclidean_js, success_aliased),
     *(risky_fork, horizon_chain, better_somewhere, compounding_chain),
     *(aliased_fork, spurious_disagreement, entropy_trap),
-    *(lagged_teacher, chance_ahead, entropy_ahead, reward_before_the_end),
+    *(lagged_teacher, chance_ahead, entropy_ahead, reward_before_the_end, doubtful_branch),
     *(rare_way, lost_way, lucky_way),
     *(hidden_trace, tested_program, shown_program, unfamiliar_program),
 )

@@ -1,6 +1,6 @@
 """Wrong formulas, planted one at a time in a copy of the library: a named check of the ledger catches each.
 
-For nine chapters they include, for each step, the very change that its `breaks` names.
+For ten chapters they include, for each step, the very change that its `breaks` names.
 """
 
 import json
@@ -176,10 +176,18 @@ ERRORS = [
     ("a convex Hellinger", "divergences.py", "lambda u: ns.sqrt(u) - 1", "lambda u: ns.power(u, 3) / 6", "truthful_sets", MARGIN),
     ("success without the student", "experts/teachers.py", "return _bayes(mdp, pi, pi * q, privileged)",
      "return _bayes(mdp, pi, q, privileged)", "truthful_sets", "the ratios multiply"),
+    ("add Q^c to the score", "point.py", "local - self.future_cost", "local + self.future_cost", "chance_lookahead", "the rate with one"),
+    ("stakes that grow", "instances/doubt.py", "ns.power(ratio[1], n - k) for k", "ns.power(ratio[1], 1 - k) for k", "chance_lookahead", "the rate with two"),
+    ("ratios whose mean is not 1", "claims/chance_lookahead.py", "y, score = (1 - p * x) / (1 - p)", "y, score = (1 + p * x) / (1 - p)", "chance_lookahead", "one more"),
+    ("e = delta/V", "claims/chance_lookahead.py", "e = delta / (2 * v)", "e = delta / v", "chance_lookahead", "the fork's"),
+    ("q K <= delta c", "claims/chance_lookahead.py", "(delta * c / 8 - t)", "(delta * c - t)", "chance_lookahead", "the three"),
+    ("slopes from 0 instead of 1", "claims/chance_lookahead.py", "slopes = F(x) / (x - 1) - F(y) / (y - 1)", "slopes = F(x) / x - F(y) / y", "chance_lookahead", "c > 0"),
+    ("one token", "claims/chance_lookahead.py", "for n in (1, 3)", "for n in (1, 1)", "chance_lookahead", "total variation"),
+    ("a rate that rises", "claims/chance_lookahead.py", "return -rate / delta", "return rate / delta", "chance_lookahead", MARGIN),
 ]  # fmt: skip
 COVERED = (
     "performance_difference", "covariance_rate", "forward_gap", "only_forward_kl", "two_actions", "natural_step",
-    "mixture_policy", "safe_steps", "worst_loss",
+    "mixture_policy", "safe_steps", "worst_loss", "chance_lookahead",
 )  # fmt: skip
 
 
