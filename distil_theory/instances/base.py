@@ -46,6 +46,9 @@ class Instance(_Problem):
         made.names, made.world = names, world
         return made
 
+    def __getnewargs__(self) -> tuple[Any, ...]:  # what pickle and copy call __new__ with
+        return *self, self.names, self.world
+
     def convert(self, to: str) -> Instance:
         """The same instance in another number system."""
         pi, star = (ns.convert(policy, to) for policy in (self.student, self.expert))
