@@ -41,7 +41,9 @@ def lattice(canvas: Canvas, area: Area, now: Moment, env: TabularEnv) -> None:
         if len(alike) > 1:
             first = top + row[alike[0]] * pitch
             canvas.box((x - 8, first + 2), (columns[-1] - x - 14, len(alike) * pitch - 4), PALE, STUDENT, 1.2, 8)
-            canvas.text((columns[-1] - 26, first + 15), "look alike", 10, STUDENT, anchor="rs")
+            bottom = first + len(alike) * pitch - 2
+            canvas.box((x + 6, bottom - 8), (long("look alike", 10) + 12, 16), PAPER, STUDENT, 1.2, 8)
+            canvas.text((x + 12, bottom), "look alike", 10, STUDENT, anchor="lm")
     many = horizon > 6
     for h in range(horizon):
         if not many or h % 2 == 0:
