@@ -16,14 +16,14 @@ from rich.table import Table
 from envs import IDS, TabularEnv
 
 KINDS = {
-    "bandits": "ONE STEP",
-    "chains": "CHAINS: what adds up over the horizon",
-    "forks": "FORKS: what comes after an action",
-    "grid": "A GRID WORLD: what the expert never needs to see",
-    "truthful": "TRUTHFUL FEEDBACK: the student conditioned on success, and what spoils it",
-    "tokens": "TOKENS: a text, and feedback that only the teacher reads",
+    "One step": ("bandits",),
+    "Chains: what adds up over the horizon": ("chains",),
+    "Forks: what comes after an action": ("forks",),
+    "A grid world: what the expert never needs to see": ("grid",),
+    "Truthful feedback, and what spoils it": ("truthful", "doubt"),
+    "Tokens: a text, and feedback on it": ("tokens",),
 }
-"""Headlines of the modules of `distil_theory.instances`."""
+"""Headlines, and the modules of `distil_theory.instances` under each; what is in no module named here comes last."""
 
 
 def overview(console: Console) -> None:
@@ -32,17 +32,18 @@ def overview(console: Console) -> None:
     for column in table.columns[1:4]:
         column.justify = "right"
     table.columns[0].no_wrap = True
-    kind = ""
+    kinds = {module: kind for kind, modules in KINDS.items() for module in modules}
+    groups: dict[str, list[str]] = {kind: [] for kind in (*KINDS, "More")}
     for name, make in IDS.items():
-        module = make.__module__.rpartition(".")[2]
-        if module != kind:
-            kind = module
+        groups[kinds.get(make.__module__.rpartition(".")[2], "More")].append(name)
+    for kind, names in groups.items():
+        if names:
             table.add_section()
-            table.add_row("", "", "", "", f"[bold]{KINDS.get(kind, kind)}[/]")
-        case = make()
-        hidden = "*" if case.mdp.aliased else ""
-        steps, states, actions = map(str, case.mdp.shape)
-        table.add_row(name, steps, f"{states}{hidden}", actions, case.exposes)
+            table.add_row("", "", "", "", f"[bold]{kind}[/]")
+        for name in names:
+            case = IDS[name]()
+            steps, states, actions = map(str, case.mdp.shape)
+            table.add_row(name, steps, f"{states}{'*' * case.mdp.aliased}", actions, case.exposes)
     console.print("Small problems on which training a student on an expert goes wrong, or right.\n")
     console.print(table)
     console.print(

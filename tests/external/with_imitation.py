@@ -9,8 +9,8 @@ It needs an environment of its own, for it pins gymnasium 0.29 and stable-baseli
 What the student can be taught is the expert averaged over the states that look alike, weighted by who was there when it
 was taught: the expert (cloning), or all students so far (DAgger, which adds up its rounds). `experts.observed` is that
 projection; the prediction for DAgger iterates it over the rounds. The student is a stable-baselines3 policy, linear in
-the observation, one-hot; the expert reads the state. Returns of trained policies are computed exactly, not sampled: what
-varies is the data they saw. The exact numbers must lie in the 99 % t interval of the mean over seeds, widened by
+the observation, one-hot; the expert reads the state. Returns of trained policies are computed exactly, not sampled:
+what varies is the data they saw. The exact numbers must lie in the 99 % t interval of the mean over seeds, widened by
 `UNFINISHED`: gradient descent does not reach a probability of 0.
 
 Seen (imitation 1.0.1, stable-baselines3 2.2.1, gymnasium 0.29.1; 12 rounds of 500 episodes, 5 seeds):
