@@ -206,7 +206,6 @@ def _many_steps() -> Iterator[Entry]:
     yield Entry(
         "privileged_grid_weighted", "prefix_weights", grid, "forward_kl", "+-", weighted_why, objective=weighted
     )
-    yield Entry("privileged_grid_full", name, grid, "forward_kl", "++", f"{why}, looking ahead", objective=full)
 
     why = "a token MDP, one of several right programs is shown"
     for divergence, rate in (("forward_kl", "+"), ("reverse_kl", "-"), ("jensen_shannon", "-")):

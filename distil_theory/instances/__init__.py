@@ -1,7 +1,8 @@
 """The named instances of the theory, in exact rationals: small enough to check with a pencil.
 
 Each is a function that makes an `Instance`: the problem, a student, an expert, and one sentence on the failure that it
-exposes. `instance.convert("float64")` (or `"ball"`, `"symbolic"`, `"torch"`) gives the same instance in other numbers.
+exposes. `instance.convert("float64")` (or `"ball"`, `"symbolic"`, `"torch"`) gives the same instance in other numbers,
+`instance.names` are words for its states and actions.
 Where a claim speaks about a limit (long horizons, extreme ratios), the function has parameters, with defaults.
 
 ================================== ===== ==============================================================================

@@ -100,7 +100,8 @@ class Expert(BasePolicy):
 def table_of(policy: ActorCriticPolicy, env: envs.TabularEnv) -> np.ndarray:
     """What a trained policy does in each state, `(H,S,A)`."""
     horizon, states, actions = env.mdp.shape
-    both = [[env._seen[i], i] for i in range(env.over)]
+    flat = np.arange(env.over)
+    both = np.stack([flat // states * env.mdp.observations + env.mdp.observation[flat % states], flat], axis=1)
     with torch.no_grad():
         p = policy.get_distribution(torch.as_tensor(both)).distribution.probs.numpy().astype(float)
     return (p / p.sum(axis=1, keepdims=True)).reshape(horizon, states, actions)
