@@ -2,7 +2,7 @@
 
     python3 -m venv /tmp/imitation
     /tmp/imitation/bin/pip install imitation==1.0.1 python-flint sympy scipy joblib threadpoolctl
-    PYTHONPATH=. /tmp/imitation/bin/python tests/external/with_imitation.py      # some ten minutes on one core
+    PYTHONPATH=. /tmp/imitation/bin/python tests/external/with_imitation.py      # minutes on an idle core
 
 It needs an environment of its own, for it pins gymnasium 0.29 and stable-baselines3 2.2; ours run there unchanged.
 
@@ -13,9 +13,16 @@ the observation, one-hot; the expert reads the state. Returns of trained policie
 what varies is the data they saw. The exact numbers must lie in the 99 % t interval of the mean over seeds, widened by
 `UNFINISHED`: gradient descent does not reach a probability of 0.
 
-Seen (imitation 1.0.1, stable-baselines3 2.2.1, gymnasium 0.29.1; 12 rounds of 500 episodes, 5 seeds):
+Seen (imitation 1.0.1, stable-baselines3 2.2.1, gymnasium 0.29.1, torch 2.14.1; 8 rounds of 250 episodes, 3 seeds):
 
-RESULTS
+                     expert  student   trained by  predicted  found (99 % interval)
+    PrivilegedGrid    1.000    0.698   cloning         0.500  0.498 +- 0.000
+    PrivilegedGrid    1.000    0.698   DAgger          0.391  0.390 +- 0.003
+    RiskyFork         0.950    0.480   cloning         0.950  0.948 +- 0.018
+    RiskyFork         0.950    0.480   DAgger          0.950  0.945 +- 0.004
+
+In the grid both end below the student of the instance, DAgger below cloning, on its way to 3/8 (12 rounds of 300
+episodes: 0.387, predicted 0.385). Where nothing is hidden both reach the expert.
 """
 
 from __future__ import annotations
@@ -54,7 +61,7 @@ def _save(path: Any, trajectories: Any) -> None:
 dagger.serialize.save = _save
 dagger.serialize.load = lambda path: pickle.loads(Path(path).read_bytes())
 
-NAMES = ("PrivilegedGrid", "RiskyFork", "HorizonChain")
+NAMES = ("PrivilegedGrid", "RiskyFork")
 UNFINISHED = 0.005
 """Of the return, as a share of what the expert earns."""
 
