@@ -200,6 +200,13 @@ def _many_steps() -> Iterator[Entry]:
         why = "student and expert differ at the fork only"
         yield Entry(file, name, case["entropy_trap"], "forward_kl", f"+{rate}", why, objective=objective)
 
+    grid, why = case["privileged_grid"], "the expert never needs the sign that the student should read"
+    yield Entry("privileged_grid", "forward_limits", grid, "forward_kl", "+-", why)
+    weighted_why = f"{why}, states weighted by d*/d"
+    yield Entry(
+        "privileged_grid_weighted", "prefix_weights", grid, "forward_kl", "+-", weighted_why, objective=weighted
+    )
+
     why = "a token MDP, one of several right programs is shown"
     for divergence, rate in (("forward_kl", "+"), ("reverse_kl", "-"), ("jensen_shannon", "-")):
         what = f"shown_program_{divergence}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
+import pydoc
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs
-from distil_theory import solve
+from distil_theory import instances, solve
 from distil_theory.spec import Bandit, TabularMDP, stack
-from envs.tabular import CELL, MARK, TabularEnv
+from envs.tabular import TabularEnv
 
 
 def random_mdp(rng, horizon=3, states=4, actions=2, observation=None):
@@ -114,18 +117,75 @@ def test_settings_reach_the_instance(rng):
     assert env.unwrapped.mdp.shape == (5, 4, 2)
 
 
-def test_pictures_mark_the_occupied_cell(rng):
-    mdp = random_mdp(rng)
-    text, picture = TabularEnv(mdp, "ansi"), TabularEnv(mdp, "rgb_array")
-    for env in (text, picture):
-        env.state = 1 * 4 + 2  # h = 1, s = 2
-    assert text.render() == "....\n....\n.#..\n....\n"
-    pixels = picture.render()
-    assert (pixels.shape, pixels.dtype) == ((4 * CELL, 4 * CELL, 3), np.uint8)
-    marked = np.argwhere((pixels == MARK).all(axis=2)) // CELL
-    np.testing.assert_array_equal(np.unique(marked, axis=0), [[2, 1]])
-    text.state = text.over
-    assert text.render() == "...#\n" * 4
+def test_every_instance_has_an_environment():
+    for name, make in envs.IDS.items():
+        env = gymnasium.make(f"distil_theory/{name}-v0").unwrapped
+        assert type(env) is getattr(envs, name)
+        exact = make()
+        assert env.instance.name == make.__name__
+        floats = exact.convert("float64")
+        for field in ("transition", "reward", "initial", "observation"):
+            np.testing.assert_array_equal(getattr(env.mdp, field), getattr(floats.mdp, field))
+        for table in ("student", "expert"):
+            np.testing.assert_array_equal(getattr(env.instance, table), getattr(floats, table))
+        assert env.names == exact.names
+
+
+def test_docstring_says_what_is_exposed():
+    env = gymnasium.make("envs:distil_theory/RiskyFork-v0").unwrapped
+    assert env.__doc__.startswith("Claim 8: the expert is better at every state, yet")
+    text = pydoc.render_doc(env, renderer=pydoc.plaintext)
+    assert "yet the local forward-KL step lowers the return" in text
+    assert "distil_theory/RiskyFork-v0" in text
+    assert "horizon: 'int' = 4, delta" in pydoc.render_doc(envs.HorizonChain, renderer=pydoc.plaintext)
+
+
+def test_settings_of_an_instance():
+    env = gymnasium.make("distil_theory/HorizonChain-v0", horizon=8, delta="1/5")
+    assert env.unwrapped.mdp.shape == (8, 2, 2)
+    assert env.unwrapped.mdp.reward[-1, 0, 0] == 0.8
+    assert gymnasium.make(env.spec).unwrapped.mdp.shape == (8, 2, 2)
+    assert type(env.spec).from_json(env.spec.to_json()) == env.spec
+    assert gymnasium.make("distil_theory/AliasedFork-v0", k=5).unwrapped.mdp.shape == (6, 6, 2)
+    for name, settings, message in (
+        ("HorizonChain", {"k": 3}, "HorizonChain has no setting 'k': choose from horizon, delta, leave, succeed"),
+        ("TeachingBandit", {"horizon": 3}, "TeachingBandit has no setting 'horizon': it has none"),
+        ("HorizonChain", {"horizon": 1}, "horizon must be a whole number >= 2"),
+        ("HorizonChain", {"delta": 0.1}, "delta must be an exact number such as '1/10', not 0.1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gymnasium.make(f"distil_theory/{name}-v0", **settings)
+
+
+def test_a_copy_plays_on():
+    env = gymnasium.make("distil_theory/PrivilegedGrid-v0", render_mode="ansi").unwrapped
+    env.reset(seed=3)
+    env.step(1)
+    again = pickle.loads(pickle.dumps(env))
+    assert again.render() == env.render()
+    assert [again.step(0), again.step(2)] == [env.step(0), env.step(2)]
+
+
+def test_actions_come_in_any_whole_number():
+    env = TabularEnv(instances.risky_fork())
+    outcomes = []
+    for action in (1, np.int64(1), np.array(1), np.int32(1)):
+        env.reset(seed=0)
+        outcomes.append(env.step(action))
+    assert all(x == outcomes[0] for x in outcomes)
+    for bad in (2, -1, 0.5, None, "1", np.array([1]), [1]):
+        env.reset(seed=0)
+        with pytest.raises(ValueError, match="is not in Discrete"):
+            env.step(bad)
+
+
+def test_after_the_end_nothing_happens():
+    env = TabularEnv(instances.teaching_bandit())
+    env.reset(seed=0)
+    env.step(0)
+    played = list(env.played)
+    assert env.step(1) == (1, 0.0, True, False, {"state": env.over})
+    assert env.played == played
 
 
 def test_bad_input_is_named(rng):

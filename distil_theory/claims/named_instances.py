@@ -33,6 +33,7 @@ VALUES = {
     "aliased_fork": "41/80 99/100 -31/100",
     "spurious_disagreement": "1/2 3/5 1/10",
     "entropy_trap": "1/2 3/5 1/10",
+    "privileged_grid": "34918351/50000000 1 -5581077/25000000",
     "lagged_teacher": "5/6 21/25 1/150",
     "chance_ahead": "10001/40000 1 1/2",
     "entropy_ahead": "19/20 181/190 1/380",

@@ -1,7 +1,8 @@
 """The named instances of the theory, in exact rationals: small enough to check with a pencil.
 
 Each is a function that makes an `Instance`: the problem, a student, an expert, and one sentence on the failure that it
-exposes. `instance.convert("float64")` (or `"ball"`, `"symbolic"`, `"torch"`) gives the same instance in other numbers.
+exposes. `instance.convert("float64")` (or `"ball"`, `"symbolic"`, `"torch"`) gives the same instance in other numbers,
+`instance.names` are words for its states and actions.
 Where a claim speaks about a limit (long horizons, extreme ratios), the function has parameters, with defaults.
 
 ================================== ===== ==============================================================================
@@ -16,6 +17,7 @@ instance                           claim what goes wrong, with forward KL unless
 `better_somewhere`                 8     the same at its worst, the expert better: `-H J(pi)`
 `success_euclidean`, `.._js`       9     truthful feedback, plain gradient: reverse KL, JS fail
 `success_aliased`                  9     truthful feedback, hidden state
+`privileged_grid`                  6c,10 the expert never needs the sign that the student should read
 `aliased_fork`                     10a   no look ahead: the expert leads to where the student can only guess
 `spurious_disagreement`            10b   look ahead: a disagreement without consequences
 `entropy_trap`                     10c   look ahead with cross-entropy: the expert's own entropy
@@ -49,6 +51,8 @@ from distil_theory.instances.chains import better_somewhere, compounding_chain, 
 from distil_theory.instances.doubt import doubtful_branch
 from distil_theory.instances.forks import aliased_fork, entropy_trap, risky_fork, spurious_disagreement
 from distil_theory.instances.garnet import garnet
+from distil_theory.instances.grid import Grid, privileged_grid
+from distil_theory.instances.names import Names, named
 from distil_theory.instances.tokens import hidden_trace, shown_program, tested_program, unfamiliar_program
 from distil_theory.instances.truthful import (
     chance_ahead,
@@ -62,7 +66,9 @@ from distil_theory.instances.truthful import (
 
 __all__ = [
     "INSTANCES",
+    "Grid",
     "Instance",
+    "Names",
     "aliased_contexts",
     "aliased_fork",
     "better_somewhere",
@@ -79,6 +85,8 @@ __all__ = [
     "lagged_teacher",
     "lost_way",
     "lucky_way",
+    "named",
+    "privileged_grid",
     "rare_way",
     "reward_before_the_end",
     "risky_fork",
@@ -97,7 +105,7 @@ INSTANCES = (
     *(teaching_bandit, euclidean_bandit, aliased_contexts, two_contexts),
     *(success_euclidean, success_euclidean_js, success_aliased),
     *(risky_fork, horizon_chain, better_somewhere, compounding_chain),
-    *(aliased_fork, spurious_disagreement, entropy_trap),
+    *(aliased_fork, spurious_disagreement, entropy_trap, privileged_grid),
     *(lagged_teacher, chance_ahead, entropy_ahead, reward_before_the_end, doubtful_branch),
     *(rare_way, lost_way, lucky_way),
     *(hidden_trace, tested_program, shown_program, unfamiliar_program),

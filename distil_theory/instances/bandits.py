@@ -18,6 +18,7 @@ def teaching_bandit() -> Instance:
         [[["1/3", "1/3", "1/3"]]],
         [[["1/100", "66/100", "33/100"]]],
         "small natural steps of reverse KL, Jensen-Shannon and Hellinger lower the reward; forward KL raises it",
+        ["question: right answer, other right answer, wrong answer"],
     )
 
 
@@ -29,6 +30,7 @@ def euclidean_bandit() -> Instance:
         [[["1/8", "5/8", "1/4"]]],
         [[["3/4", "1/8", "1/8"]]],
         "the Euclidean step of forward KL lowers the reward; the natural step raises it",
+        ["question: right answer, other right answer, wrong answer"],
     )
 
 
@@ -40,6 +42,7 @@ def aliased_contexts() -> Instance:
         [[["1/2", "1/2"], ["1/2", "1/2"]]],
         [[["8/10", "2/10"], ["1/10", "9/10"]]],
         "with hidden state even the natural step of forward KL lowers the reward",
+        ["context A: first, second", "context B: first, second"],
     )
 
 
@@ -51,6 +54,7 @@ def two_contexts() -> Instance:
         [[["1/2", "1/2"], ["1/2", "1/2"]]],
         [[["1/100", "99/100"], ["9/10", "1/10"]]],
         "two actions are safe in one bandit, not in a contextual one: reverse KL lowers the reward",
+        ["context A: right, wrong", "context B: right, wrong"],
     )
 
 
@@ -65,6 +69,7 @@ def success_euclidean() -> Instance:
         Bandit(["1/100", "1/1000000", "1"]),
         ["3/4", "1/5", "1/20"],
         "conditioned on success the expert is never wrong; yet the Euclidean step of reverse KL lowers the reward",
+        ["question: common answer, hopeless answer, rare right answer"],
     )
 
 
@@ -75,6 +80,7 @@ def success_euclidean_js() -> Instance:
         Bandit(["3/1000", "1/1000000", "1"]),
         ["949/1000", "50/1000", "1/1000"],
         "conditioned on success the expert is never wrong; yet the Euclidean step of Jensen-Shannon lowers the reward",
+        ["question: common answer, hopeless answer, rare right answer"],
     )
 
 
@@ -89,10 +95,11 @@ def success_aliased() -> Instance:
         Bandit([["1", "4/5"], ["0", "1/10"]], ["1/2", "1/2"], [0, 0]),
         ["1/2", "1/2"],
         "conditioned on success, but with hidden state: the natural step of forward KL lowers the reward",
+        ["easy context: first, second", "hard context: first, second"],
     )
 
 
-def _self_taught(name: str, mdp: Bandit, row: list[Any], exposes: str) -> Instance:
+def _self_taught(name: str, mdp: Bandit, row: list[Any], exposes: str, names: list[str]) -> Instance:
     """The student `row` in every context, and itself conditioned on success."""
     student = ns.convert([[row] * mdp.shape[1]], "rational")
-    return exact_instance(name, mdp, student, experts.success_conditioned(mdp, student), exposes)
+    return exact_instance(name, mdp, student, experts.success_conditioned(mdp, student), exposes, names)

@@ -6,7 +6,7 @@ turns "where does this lead?" into a transition array.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flint
@@ -14,12 +14,13 @@ import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import solve
+from distil_theory.instances.names import Names, named
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
 
 
-class Instance(NamedTuple):
-    """A problem with a student and an expert `(H,S,A)`; `exposes` says what goes wrong, or right, here."""
+class _Problem(NamedTuple):
+    """What an instance unpacks to."""
 
     name: str
     mdp: TabularMDP
@@ -27,11 +28,31 @@ class Instance(NamedTuple):
     expert: Array
     exposes: str
 
+
+class Instance(_Problem):
+    """A problem with a student and an expert `(H,S,A)`; `exposes` says what goes wrong, or right, here.
+
+    Two attributes are for those who look at it, and no part of the tuple: `names`, words for states and actions, and
+    `world`, what the problem was made from if there is more to show than names: a `TokenMDP`, a `Grid`, or None.
+    """
+
+    names: Names
+    world: Any
+
+    def __new__(  # noqa: D102
+        cls, name: str, mdp: TabularMDP, student: Array, expert: Array, exposes: str, names: Names, world: Any = None
+    ) -> Instance:
+        made = super().__new__(cls, name, mdp, student, expert, exposes)
+        made.names, made.world = names, world
+        return made
+
+    def __getnewargs__(self) -> tuple[Any, ...]:  # what pickle and copy call __new__ with
+        return *self, self.names, self.world
+
     def convert(self, to: str) -> Instance:
         """The same instance in another number system."""
-        return self._replace(
-            mdp=self.mdp.convert(to), student=ns.convert(self.student, to), expert=ns.convert(self.expert, to)
-        )
+        pi, star = (ns.convert(policy, to) for policy in (self.student, self.expert))
+        return Instance(self.name, self.mdp.convert(to), pi, star, self.exposes, self.names, self.world)
 
     @property
     def gap(self) -> Array:
@@ -39,7 +60,15 @@ class Instance(NamedTuple):
         return solve.expected_return(self.mdp, self.expert) - solve.expected_return(self.mdp, self.student)
 
 
-def exact_instance(name: str, mdp: TabularMDP, student: Any, expert: Any, exposes: str) -> Instance:
+def exact_instance(
+    name: str,
+    mdp: TabularMDP,
+    student: Any,
+    expert: Any,
+    exposes: str,
+    names: Names | Sequence[str] | None = None,
+    world: Any = None,
+) -> Instance:
     """An `Instance` in exact rationals.
 
     Args:
@@ -47,13 +76,17 @@ def exact_instance(name: str, mdp: TabularMDP, student: Any, expert: Any, expose
         mdp: the problem, without floats that are no whole numbers.
         student, expert: `(H,S,A)`, nested lists whose entries are strings such as `"1/3"`, whole numbers or rationals.
         exposes: one sentence on what goes wrong, or right, here.
+        names: of states and actions, or one line `"state: action, action"` per state; default: numbers.
+        world: a `TokenMDP` or `Grid`.
 
     Raises:
-        ValueError: a policy does not fit the problem (the message says which, and where).
+        ValueError: a policy or the names do not fit the problem (the message says which, and where).
     """
     mdp = mdp.convert("rational")
     pi, star = (ns.convert(p, "rational") for p in (student, expert))
-    return Instance(name, mdp, solve.check_policy(mdp, pi, "student"), solve.check_policy(mdp, star, "expert"), exposes)
+    pi, star = solve.check_policy(mdp, pi, "student"), solve.check_policy(mdp, star, "expert")
+    words = names if isinstance(names, Names) else named(mdp, names)
+    return Instance(name, mdp, pi, star, exposes, words, world)
 
 
 def rational(what: str, value: Any, low: Any = 0, high: Any = 1) -> Any:

@@ -62,6 +62,7 @@ def _leaving(name: str, horizon: int, delta: Any, leave: Any, succeed: Any, *, t
         [[biased(1 - leave), biased(1 - succeed)]] * steps,
         [[[0, 1], [0, 1]]] * steps,
         f"the expert is better {where}; the local step of forward KL loses up to {times} times the student's return",
+        ["on the safe path: stay, leave", "off the path: fail, succeed"],
     )
 
 
@@ -94,4 +95,5 @@ def compounding_chain(horizon: int = 10, error: Any = "1/100", off_path: Any = N
         [[biased(1 - error), biased(off)]] * steps,
         [[[1, 0], [0, 1]]] * steps,
         "a cloned student loses error H^2 / 2; one as good on the states it visits itself loses error H",
+        ["on the path: stay, leave", "off the path: stay off, return"],
     )

@@ -68,4 +68,9 @@ def doubtful_branch(n: int = 1) -> Instance:
         student,
         experts.success_conditioned(mdp, student),
         "truthful feedback and chance: the full gradient of every f-divergence lowers the return",
+        [
+            "fork: left, right",
+            *(f"doubtful, {k} good so far: good token, bad token" for k in range(n)),
+            *("good luck: this, that", "after right: this, that"),
+        ],
     )

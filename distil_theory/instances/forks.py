@@ -27,6 +27,7 @@ def risky_fork() -> Instance:
         [[["19/20", "1/20"], HALF, HALF], [HALF, ["1/10", "9/10"], HALF]],
         [[["1/10", "9/10"], HALF, HALF], [HALF, ["1", "0"], HALF]],
         "many steps: a better expert is not enough for the local step; weighting states by claim 2 repairs it",
+        ["fork: safe, risky", "risky way: good, bad", "safe way: this, that"],
     )
 
 
@@ -71,6 +72,11 @@ def aliased_fork(k: int = 3, q: Any = "9/10", p: Any = "1/2", idle: Any = "1/2")
         [[biased(p), *guess, *rest]] * (k + 1),
         [[biased(q), *told, *rest]] * (k + 1),
         "local forward KL follows the expert to where the student can only guess; looking ahead keeps it away",
+        [
+            "fork: L, R",
+            *(f"branch L{failed}, bit {bit} | branch L: 0, 1" for failed in ("", " (failed)") for bit in (0, 1)),
+            "after R: this, that",
+        ],
     )
 
 
@@ -87,6 +93,7 @@ def spurious_disagreement() -> Instance:
         [[HALF, ["1/10", "9/10"], HALF]] * 2,
         [[["3/5", "2/5"], ["9/10", "1/10"], HALF]] * 2,
         "the full gradient avoids a harmless disagreement and lowers the return; the local one raises it",
+        ["fork: left, right", "after left, both right: this, that", "after right: this, that"],
     )
 
 
@@ -107,6 +114,7 @@ def entropy_trap() -> Instance:
         [[HALF, HALF, short]] * 2,
         [[["3/5", "2/5"], HALF, short]] * 2,
         "full cross-entropy favours short answers, even from the expert: it lowers the return; full KL raises it",
+        ["fork: long, short", "long answer: heads, tails", "short answer: full stop, go on"],
     )
 
 

@@ -48,6 +48,7 @@ import numpy as np
 
 from distil_theory import experts, solve, validate
 from distil_theory import number_systems as ns
+from distil_theory.instances.names import Names
 from distil_theory.instances.prefixes import PrefixTree
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
@@ -168,6 +169,18 @@ class TokenMDP:
             ValueError: the student does not fit the MDP.
         """
         return experts.success_conditioned(self.judged, student)
+
+    @property
+    def names(self) -> Names:
+        """Words for states (prompt and text so far), actions (tokens) and what only the teacher reads (feedback)."""
+        places = [(p, f) for p, hints in enumerate(self.hints) for f in range(len(hints))]
+        prefixes = [self.text(self.tree.prefix(i)) for i in range(self.tree.size)]
+        views = [f"{self.text(self.prompts[p])} > {prefix}".rstrip() for p, _ in places for prefix in prefixes]
+        feedback = [self.feedback[p][f] for p, f in places for _ in prefixes]
+        states = (*views, "finished")
+        seen = dict(zip(self.mdp.observation.tolist(), states, strict=True))
+        actions = self.vocabulary[: self.tree.tokens]
+        return Names(states, (actions,) * len(states), tuple(seen[o] for o in sorted(seen)), (*feedback, ""))
 
     @cached_property
     def judged(self) -> TabularMDP:

@@ -17,7 +17,8 @@ from distil_theory.number_systems import Array
 
 
 def _instance(name: str, game: TokenMDP, student: Array, exposes: str) -> Instance:
-    return exact_instance(name, game.mdp, student, (99 * game.teacher(student) + student) / 100, exposes)
+    teacher = (99 * game.teacher(student) + student) / 100
+    return exact_instance(name, game.mdp, student, teacher, exposes, game.names, game)
 
 
 def hidden_trace() -> Instance:

@@ -31,6 +31,7 @@ def lagged_teacher() -> Instance:
         now,
         experts.ema(past, present, flint.fmpq(1, 10)),
         "truthful feedback, but an EMA of teachers: the natural step of reverse KL lowers the reward",
+        ["question: newly learned answer, old answer, half right answer"],
     )
 
 
@@ -51,6 +52,10 @@ def chance_ahead() -> Instance:
         TabularMDP(moves(leads_to, 2, 4, 2), reward, [1, 0, 0, 0]),
         [HALF, ["1/10000", "9999/10000"], HALF, HALF],
         "truthful feedback and chance: the full gradient of forward KL lowers the return, the local one raises it",
+        [
+            *("fork: left, right", "bad luck: rare success, fail"),
+            *("good luck: this, that", "after right: this, that"),
+        ],
     )
 
 
@@ -66,6 +71,7 @@ def entropy_ahead() -> Instance:
         _fork(reward),
         [HALF, HALF, ["99/100", "1/100"]],
         "truthful feedback: the full gradient of cross-entropy lowers the return, that of forward KL raises it",
+        ["fork: left, right", "after left, both right: this, that", "after right: full stop, go on"],
     )
 
 
@@ -82,6 +88,7 @@ def reward_before_the_end() -> Instance:
         _fork(reward),
         [HALF, ["1/100", "99/100"], HALF],
         "truthful feedback, early rewards: the full gradient of forward KL lowers the return, the local one raises it",
+        ["fork: left, right", "after left: rare success, fail", "after right: this, that"],
     )
 
 
@@ -98,6 +105,7 @@ def rare_way() -> Instance:
         [["1/10", "9/10"], ["4/5", "1/5"], HALF],
         [none, [[0, 0], [1, 0], [1, 1]]],
         "a truthful hint: Pearson, total variation, plain gradients and looking ahead lower the return",
+        ["start: rare way, usual way", "rare way: right token, wrong token", "usual way: this, that"],
     )
 
 
@@ -117,6 +125,10 @@ def lost_way() -> Instance:
         [rare, rare, HALF, HALF, rare],
         [none, none, [[0, 0], [0, 0], [1, 1], [1, 1], [1, 0]]],
         "a truthful hint over three tokens: the Neyman divergence lowers the return",
+        [
+            *("start: rare way, usual way", "rare: rare way, usual way", "usual: this, that"),
+            *("rare, rare: this, that", "rare, usual: rare way, usual way"),
+        ],
         "99/100",
     )
 
@@ -140,15 +152,21 @@ def lucky_way() -> Instance:
         [HALF] * 4 + [rare] * 2,
         agrees,
         "a truthful hint and chance: the local step of forward KL lowers the return",
+        [
+            *("problem A: left, right", "good luck: this, that", "bad luck: this, that"),
+            *("after right: this, that", "problem B: rare way, usual way", "rare way: right token, wrong token"),
+        ],
     )
 
 
-def _hinted(name: str, mdp: TabularMDP, student: Any, agrees: Any, exposes: str, trust: str = "1") -> Instance:
+def _hinted(
+    name: str, mdp: TabularMDP, student: Any, agrees: Any, exposes: str, names: list[str], trust: str = "1"
+) -> Instance:
     """The student acts alike at every step; its teacher, `trust`ed to a share, is the student given the hint."""
     pi, t = _exact([student] * mdp.shape[0]), _exact(trust)[()]
     judged = TabularMDP(mdp.transition, agrees, mdp.initial).convert("rational")
     expert = t * experts.success_conditioned(judged, pi) + (1 - t) * pi
-    return exact_instance(name, mdp, pi, expert, exposes)
+    return exact_instance(name, mdp, pi, expert, exposes, names)
 
 
 def _fork(reward: Any) -> TabularMDP:
@@ -164,10 +182,10 @@ def _table(states: int, last: dict[tuple[int, int], str]) -> Array:
     return reward
 
 
-def _truthful(name: str, mdp: TabularMDP, student: Any, exposes: str) -> Instance:
+def _truthful(name: str, mdp: TabularMDP, student: Any, exposes: str, names: list[str]) -> Instance:
     """The student acts alike at both steps; the expert is the student conditioned on success."""
     pi = _exact([student] * 2)
-    return exact_instance(name, mdp, pi, experts.success_conditioned(mdp.convert("rational"), pi), exposes)
+    return exact_instance(name, mdp, pi, experts.success_conditioned(mdp.convert("rational"), pi), exposes, names)
 
 
 def _exact(policy: Any) -> Array:
