@@ -67,7 +67,7 @@ def doubtful_branch(n: int = 1) -> Instance:
         mdp,
         student,
         experts.success_conditioned(mdp, student),
-        "truthful feedback and chance: the full gradient of every f-divergence lowers the return",
+        "truthful feedback and chance: the full gradient of every smooth f-divergence lowers the return",
         [
             "fork: left, right",
             *(f"doubtful, {k} good so far: good token, bad token" for k in range(n)),
