@@ -1,13 +1,14 @@
 """What the horizon can do at worst: the chains of claim 8, the curves of 8b and 8c, the band of claims 16 and 16b.
 
-Everything is evaluated by the library: the chains in rationals, so that bounds and equations are decided, not estimated;
-the pairs that attain a curve again, as MDPs; random MDPs in batches.
+Everything is evaluated by the library: the chains in rationals, so that bounds and equations are decided, not
+estimated; the pairs that attain a curve again, as MDPs; random MDPs in batches.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,14 +28,17 @@ STEPPED, STEPPED_RARITY = (2, 4, 8, 16), "1/100"
 """Horizons of which finite steps are drawn."""
 RANGE, CURVES, CLIMBED = (0.5, 2.0), (2, 4, 8), (2, 4)
 """Ratios and horizons of the tight curves; horizons at which ascents look for worse."""
-VERSIONS = {"average": HorizonCurve, "everywhere": EveryStateCurve}
+VERSIONS: dict[str, Callable[..., Any]] = {"average": HorizonCurve, "everywhere": EveryStateCurve}
 RANGES, LONG = ((0.5, 2.0), (0.8, 1.25)), 32
 """Ratios of the safe gaps, and their longest horizon."""
 BAND, BAND_SHAPES = (0.7, 1.5), {2: (3, 3), 4: (4, 3), 8: (4, 3)}
 """Ratios of the band; horizon to states and actions of its random MDPs."""
 SHARPEST = {2: 0.5, 3: 0.05, 4: 3e-3, 6: 9e-4, 8: 9e-6}
 """Horizon to a `chi2` for which `horizon_tree.sharpest` finds a pair."""
+EXAMPLE = 0.05, 0.1
+"""`chi2` and gap of the sentence in words."""
 BLOCK, KEPT = 10_000, 600
+"""Random pairs per task; how many of each horizon the table keeps."""
 
 
 def chain(name: str, steps: int, rarity: str) -> tuple[float, float, float, float, bool]:
@@ -77,9 +81,7 @@ def curves(points: int) -> pd.DataFrame:
         for length in CURVES:
             tight = curve(length, *RANGE)
             gaps = np.linspace(0, 1, points) * tight.most
-            rows.append(
-                pd.DataFrame({"version": version, "horizon": length, "gap": gaps, "loss": tight.loss(gaps)})
-            )
+            rows.append(pd.DataFrame({"version": version, "horizon": length, "gap": gaps, "loss": tight.loss(gaps)}))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -130,7 +132,9 @@ def safe_gaps(longest: int) -> pd.DataFrame:
                 tight = curve(length, low, high)
                 exact = HorizonCurve(length, low, high).deviation()
                 bound = float(horizon.deviation_bound(length, chi2))
-                rows.append((version, low, high, length, float(tight.safe_gap()), float(tight.most), exact, chi2, bound))
+                rows.append(
+                    (version, low, high, length, float(tight.safe_gap()), float(tight.most), exact, chi2, bound)
+                )
     names = ["version", "low", "high", "horizon", "safe_gap", "largest_gap", "deviation", "chi2", "chi2_bound"]
     return pd.DataFrame(rows, columns=names)
 
@@ -162,7 +166,9 @@ def band(n: int, starts: int, rounds: int, args: argparse.Namespace) -> pd.DataF
         for goal in ("average", "above"):
             found = search.ascend(goal, length, *BAND, np.ones(starts), rounds, [args.seed])
             columns = {"gap": found.gap, "rate": found.rate, "chi2": found.chi2}
-            tables.append(pd.DataFrame(columns | {"kind": "ascent", "horizon": length, "low": BAND[0], "high": BAND[1]}))
+            tables.append(
+                pd.DataFrame(columns | {"kind": "ascent", "horizon": length, "low": BAND[0], "high": BAND[1]})
+            )
     for length in BAND_SHAPES:
         curve = HorizonCurve(length, *BAND)
         if farthest(curve) < 0:
@@ -180,7 +186,9 @@ def band(n: int, starts: int, rounds: int, args: argparse.Namespace) -> pd.DataF
     table = pd.concat(tables, ignore_index=True)[["kind", "horizon", "low", "high", "chi2", "gap", "rate"]]
     exact = {length: HorizonCurve(length, *BAND).deviation() for length in BAND_SHAPES}
     table["deviation"] = table["horizon"].map(exact).where(table["kind"] != "sharp")
-    table["chi2_bound"] = [float(horizon.deviation_bound(h, c)) for h, c in zip(table["horizon"], table["chi2"], strict=True)]
+    table["chi2_bound"] = [
+        float(horizon.deviation_bound(h, c)) for h, c in zip(table["horizon"], table["chi2"], strict=True)
+    ]
     return table
 
 

@@ -1,19 +1,21 @@
 r"""How often does a step lower the reward in random MDPs although the teacher is better? (THEORY claims 2, 8 and 9)
 
-A *cell* is a family of Garnets with a teacher: `n` MDPs that pay `r ~ U[0, 1]`, or a power of it where
-success is to be rare, at the last step only, so that `Q` is a probability of success; the student has Dirichlet(1) rows, one for each step and observation. Counted are the MDPs with
-`J* > J` whose return a small step lowers. For the random teacher, also Dirichlet(1), nothing is thrown away: the law of
-the reward is that of `1 - r`, which flips the sign of `J* - J`.
+A *cell* is a family of Garnets with a teacher: `n` MDPs that pay `r ~ U[0, 1]`, or a power of it where success is to be
+rare, at the last step only, so that `Q` is a probability of success; the student has Dirichlet(1) rows, one for each
+step and observation. Counted are the MDPs with `J* > J` whose return a small step lowers. For the random teacher, also
+Dirichlet(1), nothing is thrown away: the law of the reward, if it is no power, is that of `1 - r`, which flips the sign
+of `J* - J`.
 
-All MDPs of a cell are one batch. The rate of an objective is `<dJ/d theta, velocity>` (claim 1); where floats cannot
-tell its sign, or that of the gap, the very numbers drawn are read as rationals, normalised, the teacher is made again
-from them, and the sign is taken in ball arithmetic. At most `EXACT` signs per cell and block are decided so; what is
-left is counted as undecided.
+All MDPs of a cell are one batch. The rate of an objective is `<dJ/d theta, velocity>` (claim 1). Where floats cannot
+tell its sign, or that of the gap, the very numbers drawn are read as rationals and normalised, the teacher is made
+again from them, and the sign is taken in ball arithmetic. At most `EXACT` signs per objective, cell and block are
+decided so; what is left is counted as undecided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,7 +161,7 @@ def _sign(ball: Any) -> int | None:
     return 0 if ball.rad() < 1e-30 else None
 
 
-def exact_signs(teacher: Teacher, objective: Objective | None, problem: Problem, i: int) -> int | None:
+def exact_sign(teacher: Teacher, objective: Objective | None, problem: Problem, i: int) -> int | None:
     """Sign of the rate of problem `i`, or of the gap if there is no objective; None if balls leave it open."""
     with ns.precision(prevalence.BITS):
         one = _exact(problem, i)
@@ -184,25 +186,27 @@ def count(todo: list[Objective], teachers: list[Teacher], family: Family, n: int
         expert = expert_of(teacher, problem)
         gap = solve.expected_return(problem.mdp, expert) - solve.expected_return(problem.mdp, problem.student)
         values, open_below = rates(todo, problem, expert)
-        out[t] = decided(teacher, todo, problem, gap, values, open_below)
+        out[t] = tally(teacher, todo, problem, gap, values, open_below)
     return out
 
 
-def decided(
+def signs(values: Array, open_below: Any, exact: Callable[[int], int | None]) -> tuple[np.ndarray, int]:
+    """Sign of each value, the first `EXACT` open ones by `exact`; and how many stay undecided, which count as 0."""
+    out, near = np.sign(values), np.flatnonzero(abs(values) <= open_below)
+    decided = [exact(int(i)) for i in near[:EXACT]]
+    out[near] = 0
+    out[near[:EXACT]] = [sign or 0 for sign in decided]
+    return out, len(near) - sum(sign is not None for sign in decided)
+
+
+def tally(
     teacher: Teacher, todo: Sequence[Objective], problem: Problem, gap: Array, values: Array, open_below: Array
 ) -> np.ndarray:
-    """`COUNTS` per objective from floats, open signs decided in balls as long as there are few."""
-    left, undecided = EXACT, 0
-    gap_sign = np.sign(gap)
-    for i in np.flatnonzero(abs(gap) <= UNDECIDED * len(problem.student)):
-        sign = exact_signs(teacher, None, problem, i) if left > 0 else None
-        gap_sign[i], left, undecided = sign or 0, left - 1, undecided + (sign is None)
+    """`COUNTS` per objective, from gaps `(n,)` and rates `(objectives, n)`."""
+    better, unclear = signs(gap, UNDECIDED * len(problem.student), partial(exact_sign, teacher, None, problem))
     out = np.zeros((len(todo), len(COUNTS)), dtype=int)
     for k, objective in enumerate(todo):
-        signs, here = np.sign(values[k]), undecided
-        for i in np.flatnonzero(abs(values[k]) <= open_below[k]):
-            sign = exact_signs(teacher, objective, problem, i) if left > 0 else None
-            signs[i], left, here = sign or 0, left - 1, here + (sign is None)
-        better, lowered = gap_sign > 0, signs < 0
-        out[k] = better.sum(), (better & lowered).sum(), lowered.sum(), here
+        rate, open_signs = signs(values[k], open_below[k], partial(exact_sign, teacher, objective, problem))
+        lowered = rate < 0
+        out[k] = (better > 0).sum(), ((better > 0) & lowered).sum(), lowered.sum(), unclear + open_signs
     return out

@@ -22,7 +22,7 @@ from distil_theory.divergences import FORWARD_KL
 from distil_theory.spec import TabularMDP
 
 GOALS = ("average", "everywhere", "above")
-"""What an ascent seeks: loss, the gap counted at a price; the same, but `V* >= V` in every state; a rate above the gap."""
+"""What an ascent seeks: loss, the gap counted at a price; the same with `V* >= V` everywhere; a rate above the gap."""
 SHARP = 1.0
 """Price of a state in which the expert is worse than it should be."""
 
@@ -84,9 +84,7 @@ def _value(goal: str, price: np.ndarray, rate: Any, better: Any) -> Any:
     return price * better[0] - rate + SHARP * lacking
 
 
-def ascend(
-    goal: str, steps: int, low: float, high: float, price: np.ndarray, rounds: int, seed: list[int]
-) -> Pairs:
+def ascend(goal: str, steps: int, low: float, high: float, price: np.ndarray, rounds: int, seed: list[int]) -> Pairs:
     """One ascent for each `price (n,)`, from a random start; projected, by Adam with a step that shrinks."""
     rng = np.random.default_rng([*seed, steps, GOALS.index(goal)])
     ends = np.array(ascents.box(steps, low, high))[:, :, None]

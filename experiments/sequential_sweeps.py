@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,12 +39,26 @@ TRUSTS = ("-0.5", "0", "0.5", "1", "2", "4")
 LAGS = ("0", "0.1", "0.25", "0.5", "0.75", "1")
 FED = [*OBJECTIVES[:5], Objective("forward_kl", "weighted"), Objective("forward_kl", "full"), OBJECTIVES[15]]
 BLOCK = 2_000
-KEYS = ["horizon", "states", "actions", "observations", "rare", "teacher", "dial", "privileged", "divergence", "part", "geometry"]
+KEYS = [
+    "horizon",
+    "states",
+    "actions",
+    "observations",
+    "rare",
+    "teacher",
+    "dial",
+    "privileged",
+    "divergence",
+    "part",
+    "geometry",
+]
 
 
 def feedback_cells() -> list[tuple[list[Teacher], Family]]:
     """Panel (d): teachers by family; all states different, all alike, and what lies between."""
-    errors, trusts = ([Teacher(kind, x) for x in dials] for kind, dials in (("noisy", ERRORS), ("overconfident", TRUSTS)))
+    errors, trusts = (
+        [Teacher(kind, x) for x in dials] for kind, dials in (("noisy", ERRORS), ("overconfident", TRUSTS))
+    )
     spoiled = [*errors, *trusts]
     seen = [t._replace(privileged=False) for t in spoiled]
     clean = [Teacher("noisy", "0"), Teacher("noisy", "0", False)]
@@ -55,7 +70,11 @@ def feedback_cells() -> list[tuple[list[Teacher], Family]]:
 
 
 def table(
-    todo: Sequence[Objective], cells: Sequence[tuple[list[Teacher], Family]], n: int, args: argparse.Namespace, label: str
+    todo: Sequence[Objective],
+    cells: Sequence[tuple[list[Teacher], Family]],
+    n: int,
+    args: argparse.Namespace,
+    label: str,
 ) -> pd.DataFrame:
     """Failures of every objective in every cell, with Wilson intervals and what a theorem promises."""
     blocks = [(seed, b) for seed in range(args.seed, args.seed + args.seeds) for b in range(-(-n // BLOCK))]
@@ -82,7 +101,7 @@ def proportion(counts: np.ndarray, drawn: int) -> tuple:
     return *share, *map(int, counts), drawn
 
 
-def promise(row: tuple) -> str:
+def promise(row: Any) -> str:
     """The claim that admits no failure in this cell: `never lowers` the return, `always lowers` it, or nothing.
 
     Claim 2: forward KL, natural, weighted, or with one step only, if the teacher is better. Claim 9: the student
