@@ -30,7 +30,7 @@ DIVERGENCES = {**BY_NAME, CROSS_ENTROPY.name: CROSS_ENTROPY}
 BRANCHING = 2
 EXACT = 20
 UNDECIDED = 1e-12
-"""Signs of rates below this fraction of the largest motion times `H` are decided again, rigorously."""
+"""Signs of rates below this fraction of the largest motion, or of 1, times `H` are decided again, rigorously."""
 COUNTS = ("better", "failed", "lowered", "undecided")
 """Of a cell: MDPs with `J* > J`; those of them with a negative rate; all with a negative rate; open signs."""
 
@@ -135,9 +135,9 @@ def rates(todo: Sequence[Objective], problem: Problem, expert: Array) -> tuple[n
     found, open_below = np.empty((2, len(todo), gradient.shape[-1]))
     for k, objective in enumerate(todo):
         motion = _velocity(objective, problem, expert, weight)
-        motion = motion - motion.mean(axis=2, keepdims=True)
-        found[k] = np.einsum("hoab,hoab->b", gradient, motion)
-        open_below[k] = UNDECIDED * len(gradient) * abs(motion).max(axis=(0, 1, 2))
+        # what rounding leaves of a motion that nearly vanishes is of the order of a score, which is of the order of one
+        open_below[k] = UNDECIDED * len(gradient) * np.maximum(abs(motion).max(axis=(0, 1, 2)), 1)
+        found[k] = np.einsum("hoab,hoab->b", gradient, motion - motion.mean(axis=2, keepdims=True))
     return found, open_below
 
 

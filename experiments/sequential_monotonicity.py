@@ -139,11 +139,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment: tables, pictures, verdicts; exit status 1 if a theorem is contradicted."""
     args = harness.command_line("sequential_monotonicity", (__doc__ or "").splitlines()[0], argv)
     quick = args.quick
-    sizes = {
-        "failures": 2_000 if quick else 50_000,
-        "feedback": 1_500 if quick else 20_000,
+    sizes = {  # draws per cell: each sweep draws 10^5 in all if quick, else 10^6
+        "failures": 2_000 if quick else 20_000,
+        "feedback": 1_500 if quick else 16_000,
         "band": 30_000 if quick else 330_000,
-        "starts": 48 if quick else 256,
+        "starts": 48 if quick else 160,
         "rounds": 300 if quick else 600,
     }
     panels = {
