@@ -113,6 +113,18 @@ def slow_counts(todo, teacher, family, n, seed):
     return counts
 
 
+CASES = [
+    (Teacher("random"), Family(3, 4, 3, 4)),
+    (Teacher("random"), Family(1, 3, 3, 3)),
+    (Teacher("soft_optimal", "0.3"), Family(3, 3, 2, 3)),
+    (Teacher("noisy", "0.45"), Family(3, 4, 3, 4, 4)),
+    (Teacher("noisy", "0"), Family(2, 4, 3, 1, 4)),
+    (Teacher("noisy", "0.1", False), Family(2, 4, 3, 2, 4)),
+    (Teacher("overconfident", "2"), Family(2, 4, 3, 1, 2)),
+    (Teacher("overconfident", "-0.5", False), Family(2, 4, 3, 2, 4)),
+    (Teacher("lagging", "1"), Family(3, 4, 3, 4)),
+    (Teacher("lagging", "0.25"), Family(2, 4, 3, 4)),
+]
 TODO = [
     Objective("forward_kl"),
     Objective("reverse_kl"),
@@ -124,24 +136,39 @@ TODO = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("teacher", "family"),
-    [
-        (Teacher("random"), Family(3, 4, 3, 4)),
-        (Teacher("random"), Family(1, 3, 3, 3)),
-        (Teacher("soft_optimal", "0.3"), Family(3, 3, 2, 3)),
-        (Teacher("noisy", "0.45"), Family(3, 4, 3, 4, 4)),
-        (Teacher("noisy", "0"), Family(2, 4, 3, 1, 4)),
-        (Teacher("noisy", "0.1", False), Family(2, 4, 3, 2, 4)),
-        (Teacher("overconfident", "2"), Family(2, 4, 3, 1, 2)),
-        (Teacher("lagging", "1"), Family(3, 4, 3, 4)),
-    ],
-)
+@pytest.mark.parametrize(("teacher", "family"), CASES)
+def test_teachers_against_a_slow_loop(teacher, family):
+    problem = draw(family, 4, 2, 0)
+    fast = sequential_failures.expert_of(teacher, problem)
+    for i in range(4):
+        arrays = (problem.mdp.transition, problem.mdp.reward, problem.mdp.initial, problem.student, problem.other)
+        slow = slow_expert(teacher, *(x[..., i] for x in arrays), problem.mdp.observation)
+        np.testing.assert_allclose(fast[..., i], slow, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("teacher", "family"), CASES)
 def test_counts_against_a_slow_loop(teacher, family):
     n = 60
     (fast,) = count(TODO, [teacher], family, n, 3, 0)
     slow = slow_counts(TODO, teacher, family, n, 3)
     np.testing.assert_array_equal(fast, slow)
+
+
+def test_draws_depend_on_seed_block_and_family_only():
+    family = Family(2, 4, 3, 2, 4)
+    first, again = (draw(family, 3, 1, 0) for _ in range(2))
+    others = [draw(family, 3, 2, 0), draw(family, 3, 1, 1), draw(family._replace(rare=1), 3, 1, 0)]
+    for k, x in enumerate((first.mdp.transition, first.student, first.other)):
+        y = (again.mdp.transition, again.student, again.other)[k]
+        np.testing.assert_array_equal(x, y)
+        for other in others:
+            assert not np.allclose(x, (other.mdp.transition, other.student, other.other)[k])
+    assert sorted(set(first.mdp.observation)) == [0, 1]
+    assert first.mdp.reward[0].max() == 0
+    plenty = draw(family, 500, 1, 0)
+    assert plenty.mdp.reward[-1].mean() == pytest.approx(1 / 5, abs=0.02)  # of a fourth power
+    maps = {tuple(draw(family, 1, seed, 0).mdp.observation) for seed in range(40)}
+    assert len(maps) > 8
 
 
 def test_the_slow_loop_meets_failures():
@@ -155,8 +182,8 @@ def test_ties_are_decided_exactly_and_what_is_left_is_counted():
     todo, family = [Objective("forward_kl"), Objective("jensen_shannon", "full")], Family(2, 3, 2, 3)
     half, (nearly,) = [Teacher("noisy", "0.5")], [Teacher("noisy", "0.49999999999999")]
     np.testing.assert_array_equal(count(todo, half, family, 5, 0, 0), [[[0, 0, 0, 0]] * 2])  # expert = student
-    more = sequential_failures.EXACT + 3
-    np.testing.assert_array_equal(count(todo, half, family, more, 0, 0)[0, :, 3], [6, 6])  # three gaps and three rates
+    more = count(todo, half, family, sequential_failures.EXACT + 30, 0, 0)
+    np.testing.assert_array_equal(more, [[[0, 0, 0, 60]] * 2])  # 30 gaps, 30 rates: undecided, and no failures
     (counts,) = count(todo, [nearly], family, 5, 0, 0)
     np.testing.assert_array_equal(counts[0], [5, 0, 0, 0])  # claim 9, though floats see rates of 1e-15
 
