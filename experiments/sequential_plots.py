@@ -101,7 +101,8 @@ def curves(figure: Any, tables: Tables) -> None:
                 part = here[here["kind"] == kind]
                 axis.plot(part["gap"], part["loss"], marker, color=colour, mfc="none", ms=size, mew=0.7)
         axis.axhline(0, color="0.6", lw=0.6, zorder=0)
-        axis.set(xlabel="how much better, $J^*-J$", title=heading, xlim=(-0.02, 0.68), ylim=(-0.85, 0.78))
+        axis.set(xlabel="how much better, $J^*-J$", title=heading, xlim=(-0.02, 0.68), ylim=(-0.85, 0.8))
+        axis.set_yticks([-0.8, -0.4, 0, 0.4, 0.8])
     axes[1].tick_params(labelleft=False)
     axes[0].set_ylabel("largest loss per unit step")
     handles, labels = axes[0].get_legend_handles_labels()
