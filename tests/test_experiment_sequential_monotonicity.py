@@ -168,7 +168,7 @@ def test_hidden_state_harms_with_a_privileged_teacher_only(tables):
     assert (privileged["lower"] > 0.005).all()
     assert local.query("observations == 1 and not privileged")["lowered"].sum() == 0
     assert local.query("observations == 5 and teacher != 'lagging'")["lowered"].sum() == 0
-    assert local.query("observations == 5 and teacher == 'lagging' and dial > 0.5")["lowered"].sum() > 0
+    assert fed.query("part == 'local' and teacher == 'lagging' and dial > 0.5")["failed"].sum() > 0
     shares = fed.query("privileged and teacher == 'noisy' and dial == 0 and divergence == 'pearson_chi2'")
     assert shares.sort_values("observations")["value"].is_monotonic_decreasing
     worse = fed.query("observations == 5 and teacher == 'noisy' and dial > 0.5 and part == 'local'")
