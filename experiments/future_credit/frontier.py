@@ -26,7 +26,7 @@ CLIPS = (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0, 200.0, 1000.0, INF
 ROLLOUTS = tuple(int(n) for n in np.unique(np.geomspace(1, 1e6, 61).round()))
 PROBLEMS = ("risky_fork_2", "horizon_chain_2", "horizon_chain_4", "horizon_chain_8",
             "garnet_2", "garnet_4", "garnet_8")  # fmt: skip
-GARNET = {"states": 3, "actions": 2, "branching": 2, "seed": 3}
+STATES, ACTIONS, BRANCHING, GARNET_SEED = 3, 2, 2, 3
 GARNET_EXPERT = 0.15
 """Temperature of the soft-optimal expert of the Garnet; its student does the same at every step."""
 LARGEST_Z = 6.0
@@ -56,11 +56,13 @@ def problem(name: str) -> tuple[TabularMDP, Array, Array]:
     kind, _, steps = name.rpartition("_")
     horizon = int(steps)
     if kind == "garnet":
-        mdp = instances.garnet(horizon=horizon, **GARNET)
-        logits = np.random.default_rng(GARNET["seed"]).normal(size=mdp.shape[1:])
+        mdp = instances.garnet(STATES, ACTIONS, BRANCHING, horizon, GARNET_SEED)
+        logits = np.random.default_rng(GARNET_SEED).normal(size=mdp.shape[1:])
         student = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return mdp, np.repeat(student[None], horizon, axis=0), experts.soft_optimal(mdp, GARNET_EXPERT)
-    made = instances.horizon_chain(horizon, "1/10", "1/5", "1/10") if kind == "horizon_chain" else instances.risky_fork()
+    made = (
+        instances.horizon_chain(horizon, "1/10", "1/5", "1/10") if kind == "horizon_chain" else instances.risky_fork()
+    )
     return made.convert("float64")[1:4]
 
 

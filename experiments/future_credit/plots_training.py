@@ -1,22 +1,13 @@
-"""The pictures of `experiments.future_credit` in which a student is trained, and the page with all of them."""
+"""The pictures in which a student is trained: panels (a), (b), (f) and (g)."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from matplotlib.lines import Line2D
 
-from experiments import future_credit_plots_steps as others
-from experiments import harness
-from experiments.future_credit_plots_steps import LOOK, NAMES, Tables, title
+from experiments.future_credit.look import LOOK, Tables, handles, title
 from experiments.harness import OKABE_ITO as C
-
-
-def _handles(names: Any) -> list[Line2D]:
-    return [Line2D([], [], color=LOOK[o][0], ls=LOOK[o][1], lw=LOOK[o][2], label=NAMES[o]) for o in names]
 
 
 def fork(figure: Any, tables: Tables) -> None:
@@ -28,14 +19,19 @@ def fork(figure: Any, tables: Tables) -> None:
         for axis, y in ((left, "p"), (right, "return")):
             axis.plot(group["k"], group[f"{y}_closed_form"], color=colour, ls=style, lw=width)
             axis.plot(group["k"], group[y], marker, color=colour, ms=size, mfc="none", mew=0.9)
-    left.text(12, 0.93, "local, weighted and full cross-entropy:\nthe expert's own $q=0.9$", ha="right", fontsize=6.5)
-    left.text(5.2, 0.36, "full KL: root of\n" r"$-\frac{q}{p}+\frac{1-q}{1-p}+k\log 2=0$", fontsize=7,
+    left.text(12.2, 0.97, "local, weighted, cross-entropy: the expert's own $q=0.9$", ha="right", fontsize=6.5)
+    left.text(12.2, 0.82, "(cross-entropy charges as much after the other action,\nwhere the expert is undecided, too)",
+              ha="right", va="top", fontsize=6, color=LOOK["full_ce"][0])  # fmt: skip
+    left.text(5.2, 0.33, "full KL: root of\n" r"$-\frac{q}{p}+\frac{1-q}{1-p}+k\log 2=0$", fontsize=7,
               color=LOOK["full_kl"][0])  # fmt: skip
-    left.set(ylabel="probability $p$ of the branch, at the end", ylim=(0, 1.08), title="where training ends")
-    for y, text in (("return_expert", "expert (sees the bits)"), ("return_blind", "best that sees no bit: never branch")):
+    left.set(ylabel="probability $p$ of the branch", ylim=(0, 1.08), title="where training ends")
+    for y, text in (
+        ("return_expert", "expert (sees the bits)"),
+        ("return_blind", "best that sees no bit: never branch"),
+    ):
         value = table[y].iloc[0]
         right.axhline(value, color="0.4", lw=0.8, ls=(0, (1, 1)))
-        right.text(12.2, value + (0.015 if y == "return_expert" else -0.065), text, fontsize=6.5, ha="right")
+        right.text(12.2, value + (0.015 if y == "return_expert" else 0.012), text, fontsize=6.5, ha="right")
     ends = table[table["k"] == table["k"].max()].set_index("objective")["return"]
     k = table["k"].max()
     right.annotate("", (k, ends["full_kl"]), (k, ends["local"]), arrowprops={"arrowstyle": "<->", "lw": 0.7})
@@ -44,10 +40,12 @@ def fork(figure: Any, tables: Tables) -> None:
     right.set(ylabel="return of that student", ylim=(0, 1.08), title="what it earns")
     for axis in (left, right):
         axis.set(xlabel="tokens $k$ after the branch", xticks=sorted(table["k"].unique()))
-    handles = _handles(("local", "full_kl", "full_ce", "weighted"))
-    handles.append(Line2D([], [], marker="o", ls="", mfc="none", color="0.3", ms=4, label="marks: trained to the end"))
-    figure.legend(handles=handles, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
-    title(figure, "(a) Looking ahead pays where the student can only guess what follows, the more the longer (claim 10a)")
+    entries = handles(("local", "full_kl", "full_ce", "weighted"))
+    entries.append(Line2D([], [], marker="o", ls="", mfc="none", color="0.3", ms=4, label="marks: trained to the end"))
+    figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
+    title(
+        figure, "(a) Looking ahead pays where the student can only guess what follows, the more the longer (claim 10a)"
+    )
     figure.subplots_adjust(left=0.075, right=0.99, bottom=0.27, top=0.81, wspace=0.2)
 
 
@@ -66,10 +64,12 @@ def learning(figure: Any, tables: Tables) -> None:
                  xlim=(0, here["step"].max()))  # fmt: skip
     figure.axes[0].set_ylabel("return of the student")
     figure.axes[0].text(2, 0.92, "best that sees no bit", fontsize=6.5)
-    handles = _handles(("local", "full_kl", "full_ce", "weighted"))
-    handles.append(Line2D([], [], marker="<", ls="", color="0.3", ms=4, label="closed form of the end"))
-    figure.legend(handles=handles, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
-    title(figure, "(b) The same while it learns: weights and cross-entropy-to-go follow the expert into the branch, too")
+    entries = handles(("local", "full_kl", "full_ce", "weighted"))
+    entries.append(Line2D([], [], marker="<", ls="", color="0.3", ms=4, label="closed form of the end"))
+    figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
+    title(
+        figure, "(b) The same while it learns: weights and cross-entropy-to-go follow the expert into the branch, too"
+    )
     figure.subplots_adjust(left=0.075, right=0.985, bottom=0.28, top=0.8, wspace=0.1)
 
 
@@ -93,16 +93,20 @@ def trap(figure: Any, tables: Tables) -> None:
         for j, answer in enumerate(("long", "short")):
             value = charged.loc[objective, f"charged_{answer}"]
             bars.bar(i + 0.38 * j - 0.19, value, 0.34, color=C["orange"] if answer == "long" else C["sky"],
-                     label=f"after the {answer} answer" if i == 0 else None)  # fmt: skip
+                     label=f"after {answer}" if i == 0 else None)  # fmt: skip
             bars.text(i + 0.38 * j - 0.19, value + 0.01, f"{value:.2f}" if value else "0", ha="center", fontsize=6.5)
-    bars.set(ylim=(0, 0.95), ylabel="charged to the expert itself", xticks=(0, 1),
+    bars.set(ylim=(0, 1.1), ylabel="charged to the expert", xticks=(0, 1),
              xticklabels=("KL-to-go", "cross-entropy-to-go"))  # fmt: skip
-    bars.legend(loc="upper left")
-    handles = _handles(("local", "full_kl", "full_ce"))
-    handles += [Line2D([], [], marker="o", ls="", color="black", ms=4, label="from the student"),
-                Line2D([], [], marker="*", ls="", mfc=C["yellow"], color="black", ms=8, label="from the expert")]  # fmt: skip
-    figure.legend(handles=handles, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
-    title(figure, "(f) The entropy trap: cross-entropy-to-go charges an action for the expert's own indecision (claim 10c)")
+    bars.legend(loc="upper left", ncols=2, columnspacing=0.8, handlelength=1.2)
+    entries = handles(("local", "full_kl", "full_ce"))
+    star: Any = {"mfc": C["yellow"], "color": "black", "ms": 8}
+    entries.append(Line2D([], [], marker="o", ls="", color="black", ms=4, label="from the student"))
+    entries.append(Line2D([], [], marker="*", ls="", label="from the expert", **star))
+    figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
+    title(
+        figure,
+        "(f) The entropy trap: cross-entropy-to-go charges an action for the expert's own indecision (claim 10c)",
+    )
     figure.subplots_adjust(left=0.085, right=0.99, bottom=0.29, top=0.88, wspace=0.22)
 
 
@@ -122,11 +126,10 @@ def length(figure: Any, tables: Tables) -> None:
     earned.set(ylim=(0, 0.67), title="return: 8 tokens are needed")
     full = table[table["objective"] == "full_kl"]
     low = full.loc[full["length"].idxmin()]
-    words.annotate("KL-to-go: dips while\nthe habit differs,\nthen recovers", (low["step"], low["length"]),
-                   xytext=(1.4, 6.1), fontsize=6, color=LOOK["full_kl"][0], va="bottom",
-                   arrowprops={"arrowstyle": "-", "lw": 0.5, "color": LOOK["full_kl"][0]})  # fmt: skip
+    words.text(low["step"] * 1.1, low["length"] - 0.3, "dips while habits\ndiffer, recovers", fontsize=6.5, ha="center",
+               va="top", color=LOOK["full_kl"][0])  # fmt: skip
     cross = table[(table["objective"] == "full_ce") & (table["step"] == table["step"].max())]["length"].item()
-    words.text(60, cross + 0.35, f"collapses to {cross:.1f}", fontsize=6.5, color=LOOK["full_ce"][0])
+    words.text(1.2, cross - 0.9, f"collapses to {cross:.1f}", fontsize=6.5, color=LOOK["full_ce"][0])
     ways.plot(limits["ways"], limits["length"], "o-", color=LOOK["full_ce"][0], ms=3.5)
     ways.axhline(limits["length_expert"].iloc[0], color="0.4", lw=0.8, ls=(0, (1, 1)))
     ways.text(64, limits["length_expert"].iloc[0] + 0.3, "the expert", fontsize=6.5, ha="right")
@@ -134,25 +137,6 @@ def length(figure: Any, tables: Tables) -> None:
     ways.set_xticks(limits["ways"], limits["ways"].astype(str))
     ways.minorticks_off()
     ways.set(ylim=(0, 14.9), xlabel="harmless ways to go on", title="end of cross-entropy-to-go")
-    figure.legend(handles=_handles(table["objective"].unique()), loc="lower center", ncols=4, columnspacing=1.2)
-    title(figure, "(g) ... and makes answers short: an expert that is undecided at every token, yet as likely to stop as "
-          "the student")  # fmt: skip
+    figure.legend(handles=handles(table["objective"].unique()), loc="lower center", ncols=4, columnspacing=1.2)
+    title(figure, "(g) ... and shortens answers: the expert is undecided at every token, but no likelier to stop")
     figure.subplots_adjust(left=0.07, right=0.985, bottom=0.28, top=0.81, wspace=0.22)
-
-
-HEIGHTS = {
-    fork: 2.5, learning: 2.2, others.steps: 3.7, others.signs: 3.0, others.bound: 2.2, trap: 2.2, length: 2.3,
-    others.leak: 2.3, others.hints: 2.3, others.frontier: 4.4,
-}  # fmt: skip
-
-
-def draw(tables: Tables, out: Path) -> list[str]:
-    """Draw every panel and the page with all of them; returns the names of the files."""
-    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in HEIGHTS.items()}
-    return harness.draw_panels(panels, out, "future_credit")
-
-
-def redraw(out: Path) -> list[str]:
-    """The pictures anew, from the tables that an earlier run saved."""
-    paths = out.glob("future_credit_*.csv")
-    return draw({path.stem.removeprefix("future_credit_"): pd.read_csv(path) for path in paths}, out)
