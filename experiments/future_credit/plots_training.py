@@ -87,7 +87,7 @@ def trap(figure: Any, tables: Tables) -> None:
     curve.axhline(limit, color="0.4", lw=0.8, ls=(0, (1, 1)))
     curve.text(last, limit - 0.004, f"minimum of cross-entropy-to-go: {limit:.3f}", ha="right", va="top", fontsize=6.5)
     curve.text(last, 0.605, "the expert: minimum of KL-to-go, and where local training ends", ha="right", fontsize=6.5)
-    curve.set(xlabel="natural steps", ylabel="long answers = return", ylim=(0.42, 0.625), xlim=(-1, last))
+    curve.set(xlabel="natural steps", ylabel="long answers (= return)", ylim=(0.42, 0.625), xlim=(-1, last))
     charged = table[(table["start"] == "expert") & (table["step"] == 0)].set_index("objective")
     for i, objective in enumerate(("full_kl", "full_ce")):
         for j, answer in enumerate(("long", "short")):
@@ -116,12 +116,12 @@ def length(figure: Any, tables: Tables) -> None:
     words, earned, ways = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1.3, 1.3, 1]})
     for objective, group in table.groupby("objective", sort=False):
         colour, style, width, *_ = LOOK[objective]
-        later = group[group["step"] > 0]
         for axis, y in ((words, "length"), (earned, "return")):
-            axis.plot(later["step"], later[y], color=colour, ls=style, lw=width)
-            axis.plot(later["step"].max() * 1.15, group[f"{y}_limit"].iloc[0], "<", color=colour, ms=3.5, clip_on=False)
+            axis.plot(group["step"], group[y], color=colour, ls=style, lw=width)
+            axis.plot(group["step"].max() * 1.15, group[f"{y}_limit"].iloc[0], "<", color=colour, ms=3.5, clip_on=False)
     for axis in (words, earned):
-        axis.set(xscale="log", xlabel="natural steps", xlim=(1, table["step"].max()))
+        axis.set_xscale("symlog", linthresh=1, linscale=0.4)
+        axis.set(xlabel="natural steps", xlim=(0, table["step"].max()))
     words.set(ylim=(0, 14.9), ylabel="tokens per answer", title="length")
     earned.set(ylim=(0, 0.67), title="return: 8 tokens are needed")
     full = table[table["objective"] == "full_kl"]

@@ -99,8 +99,8 @@ def fork(k: int) -> tuple[TabularMDP, Array, Array]:
 
 def fork_charge(k: int, objective: str) -> float:
     """What the objective charges for `L` more than for `R`: `log 2` for each guess, less what it charges after `R`."""
-    each = {"full_kl": np.log(2), "full_ce": np.log(2) - np.log(2)}
-    return k * float(each.get(objective, 0.0))
+    idle = float(np.log(2))  # the entropy of the expert there, which forward KL does not charge
+    return k * {"full_kl": float(np.log(2)), "full_ce": float(np.log(2)) - idle}.get(objective, 0.0)
 
 
 def fork_root(k: int, objective: str, q: float = 0.9) -> float:
