@@ -216,9 +216,24 @@ def test_what_a_class_cannot_reach_leaks(finished):
     assert (harmed.loc[0] == 0).all()
     assert (harmed.loc[0.1] > 0.05).all()
     assert (harmed.loc[0.98] > 0.35).all()
-    # the share that was asked for: uniform student, two contexts that look alike
-    drawn = random_problems.leak_block("hidden state", 0.3, 50, 1, 0)
-    assert not np.allclose(drawn["rate"], drawn["gap"])
+
+
+def test_the_share_out_of_reach_is_the_one_asked_for():
+    rng = np.random.default_rng(0)
+    p, rho = rng.dirichlet(np.ones(3), size=(2, 3, 2)), np.array([0.2, 0.3, 0.5])
+    mdp = TabularMDP(p, np.zeros((2, 3, 2)), rho, observation=[0, 1, 1])
+    pi = rng.dirichlet(np.ones(2), size=(2, 2))[:, [0, 1, 1]]
+    free = list(np.eye(8).reshape(8, 2, 2, 2))  # every logit of every observation
+    a = random_problems.advantage(mdp, pi, free, rng.normal(size=(2, 3, 2)), 0.3)
+    np.testing.assert_allclose((pi * a).sum(axis=2), 0, atol=1e-14)
+    d, lost, whole = rho, 0.0, 0.0
+    for h in range(2):
+        for b in range(2):
+            mean = (d[1:] * a[h, 1:, b]).sum() / d[1:].sum()
+            lost += sum(d[s] * pi[h, s, b] * (a[h, s, b] - mean) ** 2 for s in (1, 2))
+            whole += sum(d[s] * pi[h, s, b] * a[h, s, b] ** 2 for s in range(3))
+        d = np.einsum("s,sa,sat->t", d, pi[h], p[h])
+    assert (lost, whole) == pytest.approx((0.3, 1.0))
 
 
 def test_hints_are_worth_what_the_verifier_says(finished):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from experiments import harness
 from experiments.future_credit import plots_frontier, plots_random, plots_steps, plots_training
 from experiments.future_credit.look import Tables
@@ -30,9 +28,3 @@ def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
     panels = {f.__name__: (partial(f, tables=tables), height) for f, height in HEIGHTS.items()}
     return harness.draw_panels(panels, out, "future_credit")
-
-
-def redraw(out: Path) -> list[str]:
-    """The pictures anew, from the tables that an earlier run saved."""
-    paths = out.glob("future_credit_*.csv")
-    return draw({path.stem.removeprefix("future_credit_"): pd.read_csv(path) for path in paths}, out)

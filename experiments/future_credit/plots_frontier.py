@@ -91,7 +91,7 @@ def _compared(axis: Any, name: str, tables: Tables) -> None:
     n = tables["crossings"].query("problem == @name and against == 'local'")["rollouts"].item()
     if n > 1:
         axis.axvline(n, color="0.5", lw=0.6, ls=(0, (1, 1)))
-        axis.text(n * 1.2, 0.97, f"no clip beats local\nfrom $N={n:,.0f}$ on", fontsize=6, va="top",
+        axis.text(n * 1.2, 0.97, f"unclipped beats local\nfrom $N={n:,.0f}$ on", fontsize=6, va="top",
                   transform=axis.get_xaxis_transform())  # fmt: skip
     axis.set(xscale="log", yscale="log", xlabel="rollouts $N$")
     _plain_log(axis)

@@ -28,7 +28,7 @@ def bound(figure: Any, tables: Tables) -> None:
             fine = group[group["rate"] > 0]
             axis.plot(fine["bound"], fine["rate"], ".", ms=2, color=colours[horizon], alpha=0.6, mew=0)
             falls = group[group["rate"] <= 0]
-            axis.plot(falls["bound"], np.full(len(falls), bottom * 1.8), "v", ms=4, color=LOWERS, mew=0)
+            axis.plot(falls["bound"], np.full(len(falls), bottom * 1.8), "v", ms=3.5, color=LOWERS, mew=0, alpha=0.2)
         all_of = counts[counts["objective"] == name][["n", "below_bound", "below_zero"]].sum()
         axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, 1e2))
         heading = "cross-entropy" if name == "cross_entropy" else harness.label(name)

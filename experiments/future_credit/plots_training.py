@@ -121,6 +121,7 @@ def length(figure: Any, tables: Tables) -> None:
             axis.plot(group["step"].max() * 1.15, group[f"{y}_limit"].iloc[0], "<", color=colour, ms=3.5, clip_on=False)
     for axis in (words, earned):
         axis.set_xscale("symlog", linthresh=1, linscale=0.4)
+        axis.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
         axis.set(xlabel="natural steps", xlim=(0, table["step"].max()))
     words.set(ylim=(0, 14.9), ylabel="tokens per answer", title="length")
     earned.set(ylim=(0, 0.67), title="return: 8 tokens are needed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -79,6 +79,14 @@ SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98)
 FANNED = (0.0, 0.1, 0.5)
 
 
+def advantage(mdp: TabularMDP, pi: Array, features: Sequence[Array], x: Array, share: float) -> Array:
+    """`A (H,S,A,*B)` of norm 1 and mean 0 under the student, made of `x`: `share` of its square is out of reach."""
+    x = x - (pi * x).sum(axis=2)[:, :, None]
+    inside = restricted.onto(mdp, pi, features, x)
+    within, beyond = (y / np.sqrt(restricted.inner(mdp, pi, y, y).sum(axis=0)) for y in (inside, x - inside))
+    return np.sqrt(1 - share) * within + np.sqrt(share) * beyond
+
+
 def leak_block(kind: str, share: float, n: int, seed: int, block: int) -> pd.DataFrame:
     """`gap`, `rate` of the weighted step and the bound of claim 17, where `share` of the advantage's square is out of
     reach of the class; in units of `sum_h |A|_h |w(u-1)|_h`."""
@@ -93,11 +101,7 @@ def leak_block(kind: str, share: float, n: int, seed: int, block: int) -> pd.Dat
     else:
         features = list(rng.normal(size=(count, shape[0], observations, shape[2], n)))
     probe = TabularMDP(p, x * 0, rho, observation=sight, batch_ndim=1)
-    x = x - (pi * x).sum(axis=2)[:, :, None]
-    inside = restricted.onto(probe, pi, features, x)
-    parts = [part / np.sqrt(restricted.inner(probe, pi, part, part).sum(axis=0)) for part in (inside, x - inside)]
-    # with these rewards V = 0, so they are the advantage
-    reward = np.sqrt(1 - share) * parts[0] + np.sqrt(share) * parts[1]
+    reward = advantage(probe, pi, features, x, share)  # with these rewards V = 0, so they are the advantage
     mdp = TabularMDP(p, reward, rho, observation=sight, batch_ndim=1)
     found = restricted.split(mdp, pi, star, features)
 

@@ -84,7 +84,7 @@ def summary(t: Tables) -> Table:
     k = fork.index.max()
     signs = t["signs"].pivot(index="instance", columns="objective", values="sign")
     hurts = int(((signs["local"] == "+") & (signs["full_kl"] == "-")).sum())
-    traps = int(((signs["full_kl"] == "+") & (signs["full_ce"] == "-")).sum())
+    traps = int(((signs["local"] == "+") & (signs["full_kl"] == "+") & (signs["full_ce"] == "-")).sum())
     sums = t["bound_counts"].groupby("objective")[["n", "below_bound", "below_zero"]].sum()
     safe, cross = sums.drop(index="cross_entropy").sum(), sums.loc["cross_entropy"]
     words = t["length"].groupby("objective")["length"].agg(["first", "min", "last"])
