@@ -12,8 +12,8 @@ from experiments.future_credit.look import Tables
 HEIGHTS = {
     plots_training.fork: 2.5,
     plots_training.learning: 2.2,
-    plots_steps.steps: 3.9,
-    plots_steps.signs: 3.0,
+    plots_steps.steps: 3.7,
+    plots_steps.signs: 3.2,
     plots_random.bound: 2.2,
     plots_training.trap: 2.2,
     plots_training.length: 2.3,

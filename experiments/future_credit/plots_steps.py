@@ -15,14 +15,12 @@ from experiments.harness import LINES
 from experiments.harness import OKABE_ITO as C
 
 INSTANCES = {
-    "spurious_disagreement": "10b: harmless disagreement", "chance_ahead": "18: truthful, but chance",
+    "spurious_disagreement": "10b: harmless disagreement", "doubtful_branch": "18b: truthful, but chance",
     "reward_before_the_end": "18: but early rewards", "entropy_ahead": "18: two right ways on",
     "rare_way": "19: a rare way is right", "aliased_fork": "10a: here it helps",
     "hidden_trace": "sums, hint: first\nwrong digit", "tested_program": "programs, hint:\nfailing test",
     "shown_program": "programs, hint:\none solution", "unfamiliar_program": "... that begins in an\nunfamiliar way",
 }  # fmt: skip
-SEEN = {"chance_ahead": (8e-5, -2e-6, 5e-6), "rare_way": (1.0, 0.06, 0.105)}
-"""Where a picture of (c) ends: step size, lowest and highest change of return or return."""
 
 
 def steps(figure: Any, tables: Tables) -> None:
@@ -30,22 +28,13 @@ def steps(figure: Any, tables: Tables) -> None:
     table = tables["steps"]
     axes = figure.subplots(2, 3)
     for axis, (name, part) in zip(axes.flat, table.groupby("instance", sort=False), strict=True):
-        right, low, high = SEEN.get(str(name), (part["eta"].max(), None, None))
-        first = part["return"].iloc[0]
-        tiny = name == "chance_ahead"  # success is rare: all that is lost is soon won back
-        shift, x_unit, y_unit = (first, 1e-5, 1e-6) if tiny else (0.0, 1.0, 1.0)
         for objective, group in part.groupby("objective", sort=False):
             colour, style, width, *_ = LOOK[objective]
-            shown = group[group["eta"] <= right * 1.001]
-            axis.plot(shown["eta"] / x_unit, (shown["return"] - shift) / y_unit, color=colour, ls=style, lw=width)
-            head = shown[shown["eta"] <= right / 3]
-            axis.plot(head["eta"] / x_unit, (head["tangent"] - shift) / y_unit, color=colour, lw=0.5)
-        axis.axhline((first - shift) / y_unit, color="0.6", lw=0.6, zorder=0)
-        axis.set(xlim=(0, right / x_unit), title=f"claim {INSTANCES[str(name)]}")
-        if low is not None and high is not None:
-            axis.set_ylim(low / y_unit, high / y_unit)
-        if tiny:
-            axis.set(ylabel="change, in $10^{-6}$", xlabel=r"$\eta$, in $10^{-5}$")
+            axis.plot(group["eta"], group["return"], color=colour, ls=style, lw=width)
+            head = group[group["eta"] <= group["eta"].max() / 3]
+            axis.plot(head["eta"], head["tangent"], color=colour, lw=0.5)
+        axis.axhline(part["return"].iloc[0], color="0.6", lw=0.6, zorder=0)
+        axis.set(xlim=(0, part["eta"].max()), title=f"claim {INSTANCES[str(name)]}")
         axis.locator_params(nbins=5)
     for axis in axes[:, 0]:
         axis.set_ylabel("return of the student")
@@ -55,7 +44,7 @@ def steps(figure: Any, tables: Tables) -> None:
     entries.append(Line2D([], [], color="0.3", lw=0.5, label="tangents (claims 1, 10)"))
     figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
     title(figure, "(c) Looking ahead can lower the return although the expert is better, and where it helps")
-    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.19, top=0.87, wspace=0.34, hspace=0.66)
+    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.19, top=0.87, wspace=0.34, hspace=0.5)
 
 
 def signs(figure: Any, tables: Tables) -> None:

@@ -140,4 +140,4 @@ def length(figure: Any, tables: Tables) -> None:
     ways.set(ylim=(0, 14.9), xlabel="harmless ways to go on", title="end of cross-entropy-to-go")
     figure.legend(handles=handles(table["objective"].unique()), loc="lower center", ncols=4, columnspacing=1.2)
     title(figure, "(g) ... and shortens answers: the expert is undecided at every token, but no likelier to stop")
-    figure.subplots_adjust(left=0.07, right=0.985, bottom=0.28, top=0.81, wspace=0.22)
+    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.28, top=0.81, wspace=0.22)

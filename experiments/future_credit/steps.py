@@ -41,6 +41,7 @@ MATRIX = (
     Row(instances.spurious_disagreement, "10b", "a harmless disagreement ahead", "++--"),
     Row(instances.entropy_trap, "10c", "the expert's own indecision ahead", "+++-"),
     Row(instances.chance_ahead, "18", "truthful feedback, but chance", "++--"),
+    Row(instances.doubtful_branch, "18b", "the same, any f-divergence", "++--"),
     Row(instances.entropy_ahead, "18", "truthful feedback, two right ways on", "+++-"),
     Row(instances.reward_before_the_end, "18", "truthful feedback, but early rewards", "++--"),
     Row(instances.hidden_trace, "19", "truthful hint, hidden: sums", "++++"),
@@ -53,8 +54,8 @@ MATRIX = (
 )
 """Signs of the rates: local, weighted, full KL, full cross-entropy."""
 DRAWN = {
-    "spurious_disagreement": 2.0, "chance_ahead": 4e-4, "reward_before_the_end": 0.05, "entropy_ahead": 2.0,
-    "rare_way": 2.0, "aliased_fork": 2.0,
+    "spurious_disagreement": 2.0, "doubtful_branch": 3.0, "reward_before_the_end": 0.05, "entropy_ahead": 2.0,
+    "rare_way": 1.0, "aliased_fork": 2.0,
 }  # fmt: skip
 """Instances whose return is drawn along a step, with the largest step size."""
 POINTS = 81
