@@ -3,8 +3,8 @@ r"""Which divergences are safe? Claims 3 and 7d as programs: an identity, or a b
 `three_points` proves that a small natural step is safe for every bandit iff the score `h(u)` is a line, that a step of
 size `eta` is iff `K(u) = exp(eta h(u))` is one, and that three ratios off a chord make a bandit that refutes. Here this
 is a program. Scores are computed in balls at rational ratios; the first triple that is certainly off its chord gives a
-bandit, which is then judged on its own, in exact and ball arithmetic. If every triple that was tried may lie on its
-chord, sympy is asked for the identity
+bandit, which is then judged on its own, in exact and ball arithmetic; so does a score that certainly falls. If every
+triple that was tried may lie on its chord, sympy is asked for the identity
 
     small step       f = a u log u + b (u - 1),    that is   h = a u + b;
     step of eta      K/K(1) = 1 - w + w u,         that is   the mixture (1-w) pi + w pi*,  w = eta f''(1).
@@ -43,7 +43,7 @@ class Affine(NamedTuple):
     """`h(u) = slope u + intercept`; for a step of size `eta` the same of `K(u)/K(1)`, and `slope` is the weight of the
     expert in the mixture.
 
-    `proof` holds the identities in `u` that sympy simplified to zero.
+    `proof` holds the identities in `u` that sympy simplified to zero. With the slope 0 the step moves nothing.
     """
 
     text: str
@@ -54,11 +54,16 @@ class Affine(NamedTuple):
 
 
 class Supported(NamedTuple):
-    """Neither: no identity was found, and none of `tried` triples of ratios lies certainly off its chord."""
+    """Neither: no identity was found, and none of `tried` triples of ratios lies certainly off its chord.
+
+    `slope` is a ball for the slope of the chord over the last range tried (`None`: none was): if the score is a line,
+    of this slope, and if that may be 0, perhaps the step moves nothing.
+    """
 
     text: str | None
     eta: flint.fmpq | None
     tried: int
+    slope: flint.arb | None
 
 
 def characterise(f: Divergence) -> Affine | Counterexample | Supported:
@@ -113,7 +118,7 @@ def safe_steps(f: str | FDivergence) -> sympy.Set:
         wanted = [-b / s**2 for b, s in zip(bend, slope, strict=True) if s > 0]
         if any(w <= 0 for w in wanted) or any(not w.overlaps(wanted[0]) for w in wanted):
             return sympy.EmptySet
-    eta = sympy.simplify((-second / first**2).subs(U, 1))
+    eta = calculus.simplified((-second / first**2).subs(U, 1))
     if eta.is_positive and _mixture_weight(text, eta) is not None:
         return sympy.FiniteSet(eta)
     if eta.is_positive and eta.is_Rational and isinstance(safe_step(text, str(eta)), Counterexample):
@@ -123,7 +128,7 @@ def safe_steps(f: str | FDivergence) -> sympy.Set:
 
 def _decide(f: Divergence, eta: flint.fmpq | None) -> Affine | Counterexample | Supported:
     text, h = _generator(f)
-    g, tried = motion(h, eta), 0
+    g, tried, slope = motion(h, eta), 0, None
     for x, z in OUTER:
         ratios = ns.convert([x, *(y for y in grammar.GRID if x < y < z), z], "rational")
         with ns.precision(prevalence.BITS):
@@ -139,16 +144,26 @@ def _decide(f: Divergence, eta: flint.fmpq | None) -> Affine | Counterexample | 
                 example = build(text, eta, ratios[[0, i + 1, -1]], levels[[0, i + 1, -1]])
                 if certified(example, h):
                     return example
+            slope = (levels[-1] - levels[0]) / (balls[-1] - balls[0])
+            if slope < 0 and off:
+                ends = [0, min(range(1, len(ratios) - 1), key=lambda i: _size(ratios[i])), -1]
+                example = build(text, eta, ratios[ends], levels[ends])
+                if certified(example, h):
+                    return example
     identity = None if text is None else _identity(text, eta)
-    return identity or Supported(text, eta, tried)
+    return identity or Supported(text, eta, tried, slope)
 
 
 def _simplest(off: list[flint.arb], ratios: Array) -> list[int]:
     """The points that are certainly off the chord: first those of simple ratio among the farthest, then the others."""
     size = [max(float(abs(d).mid()), 1e-300) if d > 0 or d < 0 else 0.0 for d in off]
     near = max(size, default=0.0) / 2
-    order = sorted(range(len(off)), key=lambda i: (size[i] < near, ratios[i].numerator + ratios[i].denominator))
+    order = sorted(range(len(off)), key=lambda i: (size[i] < near, _size(ratios[i])))
     return [i for i in order if size[i]]
+
+
+def _size(ratio: flint.fmpq) -> int:
+    return int(ratio.numerator + ratio.denominator)
 
 
 def _generator(f: Divergence) -> tuple[str | None, Callable[[Array], Array]]:
@@ -176,30 +191,22 @@ def _on_balls(g: Callable[[Array], Array], balls: Array) -> Array:
     raise ValueError(f"the score does not run on balls (write it with number_systems functions): {why}")
 
 
-def _vanishes(e: sympy.Expr) -> bool:
-    return sympy.simplify(e) == 0
-
-
-def _varies(text: str, slope: sympy.Expr) -> bool:
-    """Whether balls tell two slopes apart: then there is no line, and nothing to simplify, which can take for ever."""
-    with ns.precision(prevalence.BITS):
-        ratios = ns.convert(grammar.GRID, "ball")
-        values = calculus.function(slope)(ratios[smooth(text, ratios)])
-        return any(not x.overlaps(values[0]) for x in values)
-
-
 def _identity(text: str, eta: flint.fmpq | None) -> Affine | None:
     """The affine identity, if sympy can show it."""
     h, f = scores(text)
     if eta is None:
-        if _varies(text, calculus.derivative(h)):
+        slope = calculus.derivative(h)
+        if not calculus.vanishes(calculus.derivative(slope)):
             return None
-        slope = sympy.simplify(calculus.derivative(h))
-        intercept = sympy.simplify(h - slope * U)
+        slope = calculus.simplified(slope)
+        intercept = calculus.simplified(h - slope * U)
         standard = slope * U * sympy.log(U) + intercept * (U - 1)
-        if intercept.has(U) or not slope.is_nonnegative or not _vanishes(f - standard):
+        if (slope + intercept).has(U) or not slope.is_nonnegative or not calculus.vanishes(f - standard):
             return None
-        return Affine(text, eta, slope, intercept, (f"f = {standard}", f"h = {slope * U + intercept}"))
+        proof = f"f = {standard}", f"h = {slope * U + intercept}"
+        return Affine(
+            text, eta, slope, intercept, proof if slope else (*proof, "h is constant: no step moves anything")
+        )
     weight = _mixture_weight(text, sympy.Rational(int(eta.numerator), int(eta.denominator)))
     if weight is None:
         return None
@@ -209,6 +216,6 @@ def _identity(text: str, eta: flint.fmpq | None) -> Affine | None:
 def _mixture_weight(text: str, eta: sympy.Expr) -> sympy.Expr | None:
     """The weight `w` of the expert if `K/K(1) = 1 - w + w u`."""
     h, _ = scores(text)
-    weight = sympy.simplify(eta * calculus.derivative(h).subs(U, 1))
+    weight = calculus.simplified(eta * calculus.derivative(h).subs(U, 1))
     line = 1 - weight + weight * U
-    return weight if _vanishes(sympy.exp(eta * (h - h.subs(U, 1))) - line) else None
+    return weight if calculus.vanishes(sympy.exp(eta * (h - h.subs(U, 1))) - line) else None

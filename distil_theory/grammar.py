@@ -25,7 +25,7 @@ import sympy
 
 from distil_theory import calculus, divergences
 from distil_theory import number_systems as ns
-from distil_theory.calculus import U
+from distil_theory.calculus import GRID, U
 from distil_theory.divergences import FDivergence
 from distil_theory.number_systems import Array
 
@@ -33,8 +33,6 @@ LENGTH, DEPTH = 200, 20
 STEEPNESS = 64
 """The most that exponents multiply to along a path, an `exp` counting 8: hostile constants would fill the memory."""
 _FUNCTIONS = {"log": sympy.log, "exp": sympy.exp, "sqrt": sympy.sqrt, "abs": sympy.Abs}
-GRID = tuple(Fraction(2) ** k * Fraction(m, 4) for k in range(-8, 6) for m in range(4, 8))
-"""The points at which convexity is tried, in order."""
 
 TEXT = {
     "forward_kl": "u * log(u)",
@@ -164,11 +162,11 @@ def parse(text: str) -> FDivergence:
     """
     e = to_sympy(text)
     f, h = calculus.function(e), calculus.function(calculus.score(e))
-    at_one = sympy.simplify(e.subs(U, 1))
+    at_one = calculus.simplified(e.subs(U, 1))
     if at_one != 0:
         raise ValueError(f"f(1) must be 0, not {at_one}: {text!r}")
     _check_convex(text, f)
-    price = calculus.limit(e / U, sympy.oo)
+    price = calculus.limit(sympy.Add(*(part / U for part in sympy.Add.make_args(e))), sympy.oo)
     bend = calculus.derivative(calculus.score(e)).subs(U, 1)
     unit = float(bend) if bend.is_real else math.inf
     slope = None if price == sympy.oo else lambda one: calculus.value(price, one)

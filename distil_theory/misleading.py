@@ -1,14 +1,15 @@
 r"""A bandit that refutes a divergence, built from three ratios off a chord, and its judge.
 
-`build` is the construction of `three_points` on rationals. `certified` knows nothing of it: it takes the bandit as it
-is, reads the generator again, and decides exactly that the expert is better and in balls that the step harms.
+`build` is the construction of `three_points` on rationals; ratios on a falling line refute, too. `certified` knows
+nothing of it: it takes the bandit as it is, reads the generator again, and decides exactly that the expert is better
+and in balls that the step harms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flint
 import numpy as np
@@ -34,9 +35,13 @@ class Counterexample(NamedTuple):
 
 
 def build(text: str | None, eta: flint.fmpq | None, ratio: Array, g: Array) -> Counterexample:
-    """The construction at three rational ratios, whose scores are the balls `g`; a claim until `certified`."""
+    """The construction at three rational ratios, whose scores are the balls `g`; a claim until `certified`.
+
+    Where they may lie on a line only the tilt is left, the reward of the last action: a falling line is refuted by it.
+    """
     x, y, z = ratio
     delta = off_chord(ns.convert(ratio, "ball"), g)
+    side = 1 if delta > 0 else -1 if delta < 0 else 0
     student = np.asarray(three_actions(x, y, z), dtype=object)
     pull = g[2] - (ns.convert(student, "ball") * g).sum()
     q = misleading_reward(x, z, student, 1, flint.fmpq(0))
@@ -44,7 +49,7 @@ def build(text: str | None, eta: flint.fmpq | None, ratio: Array, g: Array) -> C
     loss, tilt = abs(delta) * student[0] * student[1] * (z - x), max(q)
     while not 2 * tilt * pull < loss and tilt > max(q) / 2**2000:
         tilt = tilt / 2
-    reward = np.asarray(misleading_reward(x, z, student, 1 if delta > 0 else -1, tilt), dtype=object)
+    reward = np.asarray(misleading_reward(x, z, student, side, tilt), dtype=object)
     reward = (reward - reward.min()) / (reward.max() - reward.min())
     return Counterexample(text, eta, reward, student, student * ratio)
 
@@ -92,5 +97,31 @@ def kinks(text: str) -> list[sympy.Expr]:
 
 def smooth(text: str | None, ratios: Array) -> np.ndarray:
     """Mask of the ratios (balls) that are certainly no kink; of a bare score we only suspect the ratio 1."""
-    corners = [ratios - 1] if text is None else [calculus.function(a)(ratios) for a in kinks(text)]
-    return np.array([all(c[i] > 0 or c[i] < 0 for c in corners) for i in range(len(ratios))], dtype=bool)
+    if text is None:
+        return np.array([x > 1 or x < 1 for x in ratios], dtype=bool)
+    sure = np.ones(len(ratios), dtype=bool)
+    for a in kinks(text):
+        levels = calculus.function(a)(ratios)
+        sure &= [x > 0 or x < 0 or _flat(a, ratios[[i]]) for i, x in enumerate(levels)]
+    return sure
+
+
+def _flat(a: sympy.Expr, ratio: Array) -> bool:
+    """Whether `a` is zero on both sides, too, as `|u - 1| + u - 1` below 1: there `|a|` has no kink."""
+    near = _near(a, ratio)
+    return near is not None and calculus.vanishes(near)
+
+
+def _near(e: sympy.Expr, ratio: Array) -> sympy.Expr | None:
+    """`e` near a ratio, without absolute values and signs; `None` where that may be a kink of one of them."""
+    parts: list[Any] = [_near(part, ratio) for part in e.args]
+    if any(part is None for part in parts):
+        return None
+    if not isinstance(e, sympy.Abs | sympy.sign):
+        return e.func(*parts) if parts else e
+    (a,) = parts
+    (at,) = calculus.function(a)(ratio)
+    if at > 0 or at < 0:
+        side = 1 if at > 0 else -1
+        return sympy.Integer(side) if isinstance(e, sympy.sign) else side * a
+    return sympy.Integer(0) if calculus.vanishes(a) else None

@@ -1,5 +1,7 @@
 """Claims 3 and 7d as programs: every answer is judged again by the objectives and the updates of the library."""
 
+import cProfile
+import sys
 from fractions import Fraction
 
 import flint
@@ -7,12 +9,12 @@ import numpy as np
 import pytest
 import sympy
 
-from distil_theory import Bandit, finite_steps, grammar, objectives, prevalence, solve, three_points, updates
+from distil_theory import Bandit, calculus, finite_steps, grammar, objectives, prevalence, solve, three_points, updates
 from distil_theory import divergences as dv
 from distil_theory import number_systems as ns
 from distil_theory.characterise import Affine, Supported, characterise, safe_step, safe_steps
 from distil_theory.divergences import CATALOGUE, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL, TOTAL_VARIATION, FDivergence
-from distil_theory.misleading import Counterexample, certified
+from distil_theory.misleading import Counterexample, certified, smooth
 
 RATIONALS = [Fraction(x) for x in ("1/10", "1/3", "1/2", "3", "10")]
 
@@ -116,6 +118,37 @@ def test_other_kinks(text, kink):
     assert kink not in list(example.expert / example.student)
 
 
+HINGES = [
+    "abs(abs(u - 1) + u - 1)",  # 2 (u - 1) above 1, and nothing below: |.| of a zero has no kink
+    "abs(abs(u - 1) - u + 1)",
+    "u * abs(abs(1 / u - 1) + 1 / u - 1)",
+    "exp(1) * abs(abs(u - 1) + u - 1) + 10 ** (-9) * (log(6) - log(u + 5))",
+    "(abs(abs(u - 7) + u - 7) + abs(u - 1) + abs(abs(abs(u - 7) + u - 7) - abs(u - 1))) / 2",
+]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("text", HINGES)
+def test_an_absolute_value_of_nothing_is_no_kink(text):
+    for example in (characterise(text), safe_step(text, 1)):
+        assert isinstance(example, Counterexample)
+        assert certified(example)
+    if text in HINGES[:-1]:  # the last one, written out, is too wide a ball but at the exact ratios of the example
+        assert harms(characterise(text), grammar.parse(text))
+    assert safe_steps(text) is sympy.EmptySet
+
+
+def test_where_a_kink_is():
+    ratios = ns.convert(["1/4", "1", "2", "3"], "ball")
+    assert list(smooth("abs(u - 1)", ratios)) == [True, False, True, True]
+    assert list(smooth("abs(abs(u - 2) + u - 2)", ratios)) == [True, True, False, True]
+    assert list(smooth("u - 1", ratios)) == [True] * 4
+    assert list(smooth(None, ratios)) == [True, False, True, True]
+    wide = ratios + ns.convert(["1/4"], "ball") * flint.arb(0, 1)  # balls from 0 to 1/2, 3/4 to 5/4 and so on
+    assert list(smooth("abs(u - 1)", wide)) == [True, False, True, True]
+    assert list(smooth("abs(abs(u - 2) + u - 2)", wide)) == [True, True, False, True]
+
+
 # --- finite steps ---
 
 
@@ -154,6 +187,16 @@ def test_no_other_divergence_has_a_safe_step(d):
         assert harms(example, d)
 
 
+@pytest.mark.parametrize("text", ["1 - u", "3 * (1 - u)", "-sqrt(2) * (u - 1)", "abs(abs(u - 1) + u - 1) * 0 + u - 1"])
+def test_a_line_is_a_divergence_that_moves_nothing(text):
+    found = characterise(text)
+    assert found.slope == 0
+    assert found.proof[-1] == "h is constant: no step moves anything"
+    assert safe_step(text, 3)[2:4] == (0, 1)
+    assert safe_steps(text) == sympy.Interval.open(0, sympy.oo)
+    assert "constant" not in str(characterise("u * log(u)").proof)
+
+
 def test_safe_steps_at_the_edges():
     assert safe_steps("3 * (u - 1)") == sympy.Interval.open(0, sympy.oo)  # nothing moves
     assert isinstance(safe_step("3 * (u - 1)", 7), Affine)
@@ -185,10 +228,31 @@ def test_a_bare_score():
     found = characterise(lambda u: 3 * u + 1)
     assert isinstance(found, Supported)
     assert found.tried > 100
+    assert found.slope == 3
+    assert characterise(lambda u: u * 0 + 2).slope == 0
+    assert safe_step(lambda u: u * 0 + 2, 1).slope.contains(0)
+    assert characterise(lambda u: u * float("nan")) == (None, None, 0, None)
     assert isinstance(characterise(dv.skewed_js(2)), Counterexample)
     assert isinstance(characterise(dv.alpha(1)), Supported)  # no text, no identity
     assert isinstance(safe_step(ns.log, 1), Supported)
     assert isinstance(safe_step(ns.log, 2), Counterexample)
+
+
+@pytest.mark.parametrize("size", [1, Fraction(1, 10**9), 10**9])
+def test_a_score_that_falls_is_refuted(size):
+    def falling(u):
+        return ns.scale(1 - u, Fraction(size))
+
+    d = FDivergence("falling", lambda u: u * 0, falling)
+    for f in (falling, d):
+        example = characterise(f)
+        assert isinstance(example, Counterexample)
+        assert certified(example, falling)
+        assert harms(example, d)
+        assert 1 not in list(example.expert / example.student)
+    assert certified(safe_step(falling, 1), falling)
+    hinge = characterise(lambda u: abs(abs(u - 1) + u - 1))
+    assert harms(hinge, FDivergence("hinge", lambda u: u * 0, lambda u: abs(abs(u - 1) + u - 1)))
 
 
 def test_what_is_refused():
@@ -205,8 +269,9 @@ def test_what_is_refused():
 
 
 def test_a_falling_line_too_small_to_be_seen_is_not_called_safe():
-    text = "-1 / 10 ** 60 * (u * log(u)) + 1000000000 * (u - 1)"
-    assert isinstance(characterise(text), Supported)
+    text = "-1 / 10 ** 60 * (u * log(u)) + 1000000000 * (u - 1)"  # no divergence, but balls at the grid cannot see that
+    assert harms(characterise(text), grammar.parse(text))
+    assert isinstance(characterise("-1 / 10 ** 60 / 10 ** 60 * (u * log(u)) + 1000000000 * (u - 1)"), Supported)
 
 
 def test_certified_believes_nothing():
@@ -327,6 +392,49 @@ def test_what_sympy_would_simplify_for_ever_is_decided(text):
     assert isinstance(found, Counterexample)
     assert certified(found)
     assert safe_steps(text) == sympy.EmptySet
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "log(exp(u) + exp(-u)) - log(exp(1) + exp(-1))",  # cosh
+        "exp(u * log(u)) - 1",  # u ** u
+        "exp(abs(log(u)) + u - 1) - 1",  # u ** sign(log(u))
+        "exp(abs(abs(u - 5) + u - 5)) - 1",
+        "(exp(u) * u - exp(1) + abs(abs(u - 3) + u - 3) + abs(exp(u) * u - exp(1) - abs(abs(u - 3) + u - 3))) / 2",
+    ],
+)
+def test_what_sympy_rewrites_is_decided(text):
+    for found in (characterise(text), safe_step(text, 1)):
+        assert isinstance(found, Counterexample)
+        assert certified(found)
+    assert safe_steps(text) == sympy.EmptySet
+
+
+def test_without_an_end_sympy_is_stopped(monkeypatch):
+    def endless(e):
+        while True:
+            e = sympy.expand(e)
+
+    calculus.simplified.cache_clear()
+    calculus.vanishes.cache_clear()
+    monkeypatch.setattr(sympy, "simplify", endless)
+    monkeypatch.setattr(calculus, "CALLS", 10_000)
+    e = sympy.log(calculus.U**2 + calculus.U) - sympy.log(calculus.U + 1) - sympy.log(calculus.U)
+    assert calculus.simplified(e) == e
+    assert not calculus.vanishes(e)
+    assert sys.getprofile() is None
+    assert isinstance(characterise("u * log(u ** 2 + u) - u * log(u + 1) + log(2) * 0"), Supported)
+    assert isinstance(characterise("1 / u - 1"), Counterexample)
+    monkeypatch.undo()
+    calculus.simplified.cache_clear()
+    calculus.vanishes.cache_clear()
+    assert calculus.vanishes(e)
+    profiler = cProfile.Profile()
+    profiler.enable()
+    assert calculus.bounded(lambda: sys.getprofile(), None) is profiler
+    profiler.disable()
 
 
 def test_a_counterexample_is_certified_at_any_precision():

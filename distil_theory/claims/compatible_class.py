@@ -223,19 +223,24 @@ CLAIM = Claim(
     title="restricted students keep the guarantee iff their class expresses the advantage",
     statement=r"\frac{dJ}{d\eta}\Big|_0 = \langle PA, w(u-1)\rangle = J^* - J \text{ for every } \pi^* "
     r"\iff A^\pi \in \mathrm{span}\,\psi",
-    assumptions=("advantage in the span", "advantage seen", "natural step of the class", "states weighted by d*/d"),
+    assumptions=("advantage in the span", "advantage seen", "natural step of the class", "states weighted by `d*/d`"),
     source="ours",
-    scope="any H, S, A, class and observation: state by state, from the normal equations; the code: one feature on "
-    "generic contexts, alike or not, two on a rational bandit and on the risky fork for any expert, MDPs in rationals",
+    scope="any `H`, `S`, `A`, class and observation: state by state, from the normal equations; the code: one "
+    "feature on generic contexts, alike or not, two on a rational bandit and on the risky fork for any "
+    "expert, MDPs in rationals",
     steps=(
-        Step("the gradient along a feature is -<psi, w(u-1)>, by the code", gradient, "weight ignored in Point.score"),
-        Step("P solves the normal equations, is symmetric and idempotent, by the code", projection, "no Gram-Schmidt"),
-        Step("<A, w(u-1)> = J* - J, by the code", whole_class, "w = d/d* upside down"),
+        Step(
+            "the gradient along a feature is `-<psi, w(u-1)>`, by the code", gradient, "weight ignored in Point.score"
+        ),
+        Step(
+            "`P` solves the normal equations, is symmetric and idempotent, by the code", projection, "no Gram-Schmidt"
+        ),
+        Step("`<A, w(u-1)> = J* - J`, by the code", whole_class, "w = d/d* upside down"),
         Step("both formulas on generic contexts, by the code", formulas, "uniform weights in aliasing.belief"),
         Step("Cauchy-Schwarz in each step", cauchy_schwarz, "t = 1"),
-        Step("the expert pi (1 + e B) misses by e |B|^2 under d*, by the code", explicit, "d for d*"),
+        Step("the expert `pi (1 + e B)` misses by `e |B|^2` under `d*`, by the code", explicit, "d for d*"),
         Step("a better expert that lowers the return, by the code", harm, "minus for plus in updates.project"),
-        Step("free logits: P A = E[A | o, a], by the code", observation, "uniform weights in aliasing.belief"),
+        Step("free logits: `P A = E[A | o, a]`, by the code", observation, "uniform weights in aliasing.belief"),
     ),
     margin=margin,
     holds_exactly=holds_exactly,
@@ -243,7 +248,7 @@ CLAIM = Claim(
         "advantage in the span": "weighted_restricted.json",
         "advantage seen": "weighted_aliased.json",
         "natural step of the class": "weighted_euclidean.json",
-        "states weighted by d*/d": "state_weights.json",
+        "states weighted by `d*/d`": "state_weights.json",
     },
     panel="monotonicity_returns.png",
     attack=attack,

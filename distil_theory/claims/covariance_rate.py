@@ -185,23 +185,29 @@ CLAIM = Claim(
     statement=r"\frac{dJ}{d\eta}\Big|_0 = \sum_h E_{s\sim d_h^\pi} \mathrm{Cov}_{a\sim\pi}(Q_h^\pi, h_f(\pi^*/\pi))",
     assumptions=("natural step", "unrestricted student", "local loss", "unaliased student"),
     source="paper",
-    scope="any A, H, S, h (term by term); the code, any h: bandits A = 2, 3, the MDP H = S = A = 2, contexts that look "
-    "alike",
+    scope="any `A`, `H`, `S`, `h` (term by term); the code, any `h`: bandits `A = 2, 3`, the MDP `H = S = A = "
+    "2`, contexts that look alike",
     steps=(
-        Step("the score: d/dp [p f(q/p)] = -h(q/p), any f", score_is_the_derivative, "h = u f' + f, in the step"),
+        Step("the score: `d/dp [p f(q/p)] = -h(q/p)`, any `f`", score_is_the_derivative, "h = u f' + f, in the step"),
         Step(
-            "h, f''(1) and the slope of the catalogue and of 15 members of the families",
+            "`h`, `f''(1)` and the slope of the catalogue and of 15 members of the families",
             scores_of_the_library,
             "twice the h of Hellinger",
         ),
         Step(
             "softmax, Fisher matrix and policy gradient, any number of actions", any_number_of_actions, "dpi_a = -pi_a"
         ),
-        Step("the local gradient holds the occupancy fixed, generic MDP, any f", local_gradient, "drop the occupancy"),
-        Step("Fisher matrix times natural step = -gradient = Euclidean step", steps_of_the_code, "the score squared"),
+        Step(
+            "the local gradient holds the occupancy fixed, generic MDP, any `f`", local_gradient, "drop the occupancy"
+        ),
+        Step(
+            "Fisher matrix times natural step is minus the gradient, the Euclidean step",
+            steps_of_the_code,
+            "the score squared",
+        ),
         Step("the policy gradient theorem, by differentiating the return", policy_gradient, "A = Q in Point"),
-        Step("natural step, generic bandits and MDP, any h", partial(rates, "natural"), "uniform beliefs"),
-        Step("Euclidean step, generic bandits and MDP, any h", partial(rates, "euclidean"), "drop the centring"),
+        Step("natural step, generic bandits and MDP, any `h`", partial(rates, "natural"), "uniform beliefs"),
+        Step("Euclidean step, generic bandits and MDP, any `h`", partial(rates, "euclidean"), "drop the centring"),
     ),
     margin=margin,
     holds_exactly=holds_exactly,

@@ -225,18 +225,18 @@ CLAIM = Claim(
     title="what a local step can lose if the expert is better in every state",
     statement=r"m = 0,\, M \ge H:\; \max_{J^* - J \ge \delta,\, V^* \ge V} -\tfrac{dJ}{d\eta} = K_H \min\Big(1, "
     r"[H]!\Big(1 - \frac{\delta}{1 - \theta^H}\Big)\Big) - \lambda\delta",
-    assumptions=("better in every state", "m = 0 and M >= H, for the closed form", "0 <= R <= 1",
+    assumptions=("better in every state", "`m = 0` and `M >= H`, for the closed form", "`0 <= R <= 1`",
                  "natural or proximal step", "unrestricted student", "unaliased student"),
     source="ours",
-    scope="any H: the closed form, by induction over the steps to go; the linear programme: rows for the tree H = 3, "
-    "any rewards and ratios, value at five settings in floats, by duality",
+    scope="any `H`: the closed form, by induction over the steps to go; the linear programme: rows for the tree"
+    " `H = 3`, any rewards and ratios, value at five settings in floats, by duality",
     steps=(
-        Step("V* - V is the row of a node, the rate that of the leaves, by the code", rows_of_nodes, "2 i for 2 i + a"),
+        Step("`V* - V` is a node's row, the rate that of the leaves, by the code", rows_of_nodes, "2 i for 2 i + a"),
         Step("weak duality, and the code's value between pair and bound", duality, "rows without the student"),
-        Step("m = 0: after a label M rewards cost, any H", rewards_cost, "M >= H - 1"),
-        Step("V* >= V says rho [n] >= V, any n", safe_path, "theta^(n-1) for theta^n"),
-        Step("the chain loses K_n r, and K_n > 0, any n", chain_loss, "n + 1 for n"),
-        Step("the gap costs lam delta; the limit of large ratios", root, "lam = M^-H"),
+        Step("`m = 0`: after a label `M` rewards cost, any `H`", rewards_cost, "M >= H - 1"),
+        Step("`V* >= V` says `rho [n] >= V`, any `n`", safe_path, "theta^(n-1) for theta^n"),
+        Step("the chain loses `K_n r`, and `K_n > 0`, any `n`", chain_loss, "n + 1 for n"),
+        Step("the gap costs `lam delta`; the limit of large ratios", root, "lam = M^-H"),
         Step("the code is this curve, attained, in rationals", exact_chain, "number - theta^n in EveryStateCurve"),
         Step("risky fork, horizon chain and a program stay below", instances_stay_below, "K / 10"),
     ),
@@ -245,9 +245,9 @@ CLAIM = Claim(
     near=0.0,
     without={
         "better in every state": "better_somewhere.json",
-        "m = 0 and M >= H, for the closed form": "the linear programme takes its place: at M < H the chain is not the "
-        "worst tree",
-        "0 <= R <= 1": "only a scale: if lo <= R <= hi, rate, gap and curve are multiplied by hi - lo",
+        "`m = 0` and `M >= H`, for the closed form": "the linear programme takes its place: at `M < H` the chain is "
+        "not the worst tree",
+        "`0 <= R <= 1`": "only a scale: if `c <= R <= d`, rate, gap and curve are multiplied by `d - c`",
         "natural or proximal step": "euclidean.json",
         "unrestricted student": "restricted.json",
         "unaliased student": "aliased.json",

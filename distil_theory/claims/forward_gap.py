@@ -58,14 +58,15 @@ CLAIM = Claim(
         "natural or proximal step",
         "unrestricted student",
         "unaliased student",
-        "states weighted by d*/d",
+        "states weighted by `d*/d`",
         "local loss",
     ),
     source="paper",
-    scope="any A, H, S (claims 0 and 1, state by state); the code: bandits A = 2, 3, 4, the MDP H = S = A = 2",
+    scope="any `A`, `H`, `S` (claims 0 and 1, state by state); the code: "
+    "bandits `A = 2, 3, 4`, the MDP `H = S = A = 2`",
     steps=(
-        Step("Cov(r, h) = J* - J, any number of actions", each_action, "h = u^2 for forward KL"),
-        Step("the term of a state is d* E_pi* A: the lemma adds up to J* - J", each_state, "w = d / d*"),
+        Step("`Cov(r, h) = J* - J`, any number of actions", each_action, "h = u^2 for forward KL"),
+        Step("the term of a state is `d* E_{pi*} A`: the lemma adds up to `J* - J`", each_state, "w = d / d*"),
         Step(
             "the code, on generic bandits",
             lambda: all(symbols.vanishes(difference(*symbols.bandit(a))) for a in (2, 3, 4)),
@@ -83,7 +84,7 @@ CLAIM = Claim(
         "natural or proximal step": "euclidean.json",
         "unrestricted student": "restricted.json",
         "unaliased student": "aliased.json",
-        "states weighted by d*/d": "state_weights.json",
+        "states weighted by `d*/d`": "state_weights.json",
         "local loss": "spurious_disagreement.json",
     },
     panel="monotonicity_returns.png",

@@ -57,7 +57,7 @@ CLAIM = Claim(
     steps=(
         Step("the three experts are better", better, "swap student and expert"),
         Step("(a) the Euclidean step loses", lambda: bool(rates()[0] < 0), "natural for Euclidean"),
-        Step("(b) one free logit: -97/600", lambda: bool(rates()[1] * 600 == -97), "no projection"),
+        Step("(b) one free logit: `-97/600`", lambda: bool(rates()[1] * 600 == -97), "no projection"),
         Step("(c) hidden contexts", lambda: bool(rates()[2] < 0), "the student sees the state"),
     ),
     margin=lambda *_: np.array([min(-float(ns.convert(x, "float64")) for x in rates())]),

@@ -18,6 +18,7 @@ from rich.table import Table
 from distil_theory import checker
 from distil_theory.claims import CLAIMS
 from distil_theory.claims.claim import Claim, Verdict, missing_parts, verify
+from distil_theory.claims.latex import document
 from distil_theory.parallel import console, run
 
 QUICK, FULL = 20_000, 2_000_000
@@ -131,22 +132,6 @@ def table(claims: Sequence[Claim], verdicts: Sequence[Verdict], checked: Sequenc
     return out
 
 
-def latex(claims: Sequence[Claim]) -> str:
-    """The ledger as a LaTeX fragment: statement, assumptions, scope and derivation of each claim."""
-    escape = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "^": r"\^{}", "~": r"\~{}"})
-    parts = []
-    for claim in claims:
-        steps = "\n".join(rf"  \item {step.says.translate(escape)}" for step in claim.steps)
-        needs = "; ".join(claim.assumptions).translate(escape) or "none"
-        parts.append(
-            rf"\paragraph{{Claim {claim.number}: {claim.title.translate(escape)}}} ({claim.source})"
-            "\n\\[ " + claim.statement + " \\]\n"
-            rf"Assumptions: {needs}. Scope: {claim.scope.translate(escape)}."
-            "\n\\begin{enumerate}\n" + steps + "\n\\end{enumerate}\n"
-        )
-    return "\n".join(parts)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `verify`."""
     parser.add_argument("slug", nargs="*", help=f"claims (default: all): {', '.join(c.slug for c in CLAIMS)}")
@@ -157,7 +142,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=-1, help="parallel processes (default: all cores); changes no number"
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the verdicts there")
-    parser.add_argument("--latex", metavar="FILE", type=Path, help="also write statements and derivations there")
+    parser.add_argument(
+        "--latex", metavar="FILE", type=Path, help="also write the ledger there, as a document for pdflatex"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -203,5 +190,5 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps(as_json(claims, verdicts, checked, instances, args.seed), indent=1) + "\n")
     if args.latex:
-        args.latex.write_text(latex(claims))
+        args.latex.write_text(document(claims, verdicts, checked), encoding="utf-8")
     return 0 if all(verdict.good for verdict in verdicts) else 1

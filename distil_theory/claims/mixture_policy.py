@@ -115,13 +115,17 @@ CLAIM = Claim(
     r"\mathrm{span}_{d_h^\pi(s) > 0}(g_h)(1 - (1-\alpha)^h)\Big]",
     assumptions=("mixture, not an exponential step", "unaliased student"),
     source="classic",
-    scope="any A, S, H: step 2 by induction over h; the code on generic MDPs S = A = 2, H = 2, 3",
+    scope="any `A`, `S`, `H`: step 2 by induction over `h`; the code on generic MDPs `S = A = 2`, `H = 2, 3`",
     steps=(
-        Step("E_{pi_a} A = a g, any number of actions", own_advantage, "A = Q"),
-        Step("E_{pi_a} A = a g, by the code", own_advantage_by_the_code, "action values for advantages, in the solver"),
-        Step("d_1^a = (1-a) d_1 + a d P_*, and one step more, by the code", occupancies, "the last policy in the flow"),
-        Step("one more step keeps (1-a)^(h+1) d_{h+1}; the rest has no negative term", induction, "(1-a)^h d_{h+1}"),
-        Step("E_{d^a} g - E_d g + x span(g) is x times what is not negative", spans, "span(g) for x span(g)"),
+        Step("`E_{pi_a} A = a g`, any number of actions", own_advantage, "A = Q"),
+        Step(
+            "`E_{pi_a} A = a g`, by the code", own_advantage_by_the_code, "action values for advantages, in the solver"
+        ),
+        Step(
+            "`d_1^a = (1-a) d_1 + a d P_*`, and one step more, by the code", occupancies, "the last policy in the flow"
+        ),
+        Step("one more step keeps `(1-a)^(h+1) d_{h+1}`; the rest has no negative term", induction, "(1-a)^h d_{h+1}"),
+        Step("`E_{d^a} g - E_d g + x span(g)` is `x` times what is not negative", spans, "span(g) for x span(g)"),
     ),
     margin=margin,
     holds_exactly=holds_exactly,

@@ -53,7 +53,7 @@ CLAIM = Claim(
     r"\iff f = a\,u\log u + c\,(u-1),\; a \ge 0",
     assumptions=("three or more actions", "small step", "natural or proximal step", "bandit", "unrestricted student"),
     source="ours",
-    scope="any number of actions (sums by linearity), any f differentiable at the ratios that occur, full support",
+    scope="any number of actions (sums by linearity), any `f` differentiable at the ratios that occur, full support",
     steps=(
         *(Step(three_points.says(f), f, BREAKS[f.__name__]) for f in three_points.CLAIM_3),
         Step(

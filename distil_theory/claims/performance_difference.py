@@ -67,9 +67,9 @@ CLAIM = Claim(
     statement=r"J(\pi') - J(\pi) = \sum_h E_{s \sim d_h^{\pi'}} E_{a \sim \pi'_h(\cdot|s)} A_h^{\pi}(s,a)",
     assumptions=(),
     source="classic",
-    scope="any A, H, S (one step, term by term, by induction); the code on the generic MDP H = 3, S = A = 2",
+    scope="any `A`, `H`, `S` (one step, term by term, by induction); the code on the generic MDP `H = 3`, `S = A = 2`",
     steps=(
-        Step("D_h = E_pi' [A_h + P D_{h+1}], any number of actions", one_step_any_actions, "A = r + old + V"),
+        Step("`D_h = E_pi' [A_h + P D_{h+1}]`, any number of actions", one_step_any_actions, "A = r + old + V"),
         Step("one step, by the code", one_step, "A = Q + V in solve.advantage"),
         Step("occupancies carry it on: the sum telescopes, by the code", telescope, "the last policy in the flow"),
         Step(

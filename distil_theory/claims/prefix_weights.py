@@ -159,23 +159,27 @@ CLAIM = Claim(
         "states weighted by the past",
     ),
     source="ours",
-    scope="any H, S, A and c: steps 1, 2 by induction over h, 4, 5 rollout by rollout, claim 2; the code: the generic "
-    "MDP H = S = A = 2 without a clip, the risky fork with five",
+    scope="any `H`, `S`, `A` and `c`: steps 1, 2 by induction over `h`, 4, 5 rollout by rollout, claim 2; the "
+    "code: the generic MDP `H = S = A = 2` without a clip, the risky fork with five",
     steps=(
         Step(
             "the student's path times its weight is the expert's path",
             measure,
             "w_0 = u_0 in estimators.prefix_weights",
         ),
-        Step("m_{h+1} follows from m_h as d*_{h+1} from d*_h", recursion, "the flow of another step in solve.forward"),
-        Step("E[w_h | s_h = s] = d*/d, by the code on the generic MDP", mean, "pi/pi* in prefix_weights"),
         Step(
-            "with that mean the rate is J* - J, by the code on the generic MDP",
+            "`m_{h+1}` follows from `m_h` as `d*_{h+1}` from `d*_h`",
+            recursion,
+            "the flow of another step in solve.forward",
+        ),
+        Step("`E[w_h | s_h = s] = d*/d`, by the code on the generic MDP", mean, "pi/pi* in prefix_weights"),
+        Step(
+            "with that mean the rate is `J* - J`, by the code on the generic MDP",
             closes,
             "weight ignored in Point.weighted",
         ),
         Step("what a clip takes from one rollout", path, "1 - min(w, c)"),
-        Step("0 <= 1 - min(w,c)/w < 1, and 0 up to the clip", share, "Max for Min"),
+        Step("`0 <= 1 - min(w,c)/w < 1`, and 0 up to the clip", share, "Max for Min"),
         Step(
             "the clipped estimator, bias and bound of the risky fork, by the code",
             fork,

@@ -62,7 +62,7 @@ CLAIM = Claim(
     statement=r"J\Big(\frac{\pi + \eta\pi^*}{1 + \eta}\Big) = J(\pi) + \frac{\eta}{1 + \eta} (J(\pi^*) - J(\pi))",
     assumptions=("proximal, not exponential", "whole sequences", "unaliased student"),
     source="classic",
-    scope="any number of actions (each term of the sums); the code on generic bandits A = 2, 3, 4, any eta > 0",
+    scope="any number of actions (each term of the sums); the code on generic bandits `A = 2, 3, 4`, any `eta > 0`",
     steps=(
         Step("the mixture is stationary, action by action", stationary, "(pi + pi*) / (1 + eta)"),
         Step("the objective is convex", convex, "log for -log"),

@@ -131,24 +131,24 @@ CLAIM = Claim(
     title="how far rate and gap lie apart, and the bound of claim 16 is sharp",
     statement=r"\max\Big|\tfrac{dJ}{d\eta} - (J^* - J)\Big| = \sum_k B_k (\Lambda_k - 1 - S_k)^+ \le \tfrac12"
     r"\sqrt{(1+\chi^2)^H - 1 - H\chi^2}",
-    assumptions=("0 <= R <= 1", "ratios in [m, M]", "natural or proximal step", "unrestricted student",
+    assumptions=("`0 <= R <= 1`", "ratios in `[m, M]`", "natural or proximal step", "unrestricted student",
                  "unaliased student"),
     source="ours",
-    scope="any H, S, A, m, M, by claims 8b and 16; attained: six settings in rationals; the sharp pairs: any H by "
-    "induction, if no ratio is below 0, four of them in floats",
+    scope="any `H`, `S`, `A`, `m`, `M`, by claims 8b and 16; attained: six settings in rationals; the sharp "
+    "pairs: any `H` by induction, if no ratio is below 0, four of them in floats",
     steps=(
-        Step("a coin has mean 1 and variance (M-1)(1-m)", centred, "theta = (1-m)/M"),
+        Step("a coin has mean 1 and variance `(M-1)(1-m)`", centred, "theta = (1-m)/M"),
         Step("the MDP that counts attains the sum, by the code", attained, "the parts below 0 as well, in deviation"),
         Step("the sum is at most claim 16's bound, by the code", below_claim_16, "H^2 chi2 for H chi2"),
-        Step("one ratio more, any j; chances of the two roots", recursion, "A_j + chi2"),
-        Step("E[X R] = |X|/2 and E[S X] = 0", half_of_it, "R = X/|X|"),
+        Step("one ratio more, any `j`; chances of the two roots", recursion, "A_j + chi2"),
+        Step("`E[X R] = E|X|/2` and `E[S X] = 0`", half_of_it, "R = X/|X|"),
         Step("pairs that meet the bound with rate 0, by the code", built, "a + c for a + c (1 + a) in sharpest"),
     ),
     margin=margin,
     holds_exactly=holds_exactly,
     without={
-        "0 <= R <= 1": "only a scale: if lo <= R <= hi, both sides are multiplied by hi - lo",
-        "ratios in [m, M]": "state_weights.json",
+        "`0 <= R <= 1`": "only a scale: if `c <= R <= d`, both sides are multiplied by `d - c`",
+        "ratios in `[m, M]`": "state_weights.json",
         "natural or proximal step": "euclidean.json",
         "unrestricted student": "restricted.json",
         "unaliased student": "aliased.json",

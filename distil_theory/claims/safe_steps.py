@@ -92,10 +92,10 @@ CLAIM = Claim(
     r"\iff h_f = \tfrac{1}{\eta}\log(a u + b),\; a, b \ge 0",
     assumptions=("that one size", "natural step", "three or more actions", "bandit", "unrestricted student"),
     source="ours",
-    scope="any number of actions (sums by linearity), any f differentiable at the ratios that occur, full support",
+    scope="any number of actions (sums by linearity), any `f` differentiable at the ratios that occur, full support",
     steps=(
         *(Step(three_points.says(f), f, BREAKS[f.__name__]) for f in finite_steps.CLAIM_7D),
-        Step("the four pairs that the margin tries have an affine K", pairs, "another eta of the third pair"),
+        Step("the four pairs that the margin tries have an affine `K`", pairs, "another eta of the third pair"),
         Step("the programs, on the catalogue: 1, 2, or none", program, "eta = 1 for Jensen-Shannon"),
         Step(
             "a Euclidean or restricted step of those sizes harms", only_natural_steps, "a step in the wrong direction"
@@ -107,7 +107,7 @@ CLAIM = Claim(
         "that one size": "short_step_reverse_kl.json",
         "natural step": "Euclidean steps of reverse KL of size 1 and of Jensen-Shannon of size 2 harm: the last step",
         "unrestricted student": "one free logit, and they harm: the last step",
-        "three or more actions": "with two, every size of every divergence is safe, as K grows with u: claim 4",
+        "three or more actions": "with two, every size of every divergence is safe, as `K` grows with `u`: claim 4",
         "bandit": "mixture_many_steps.json",
     },
     panel="monotonicity_steps.png",

@@ -133,14 +133,21 @@ CLAIM = Claim(
     statement=r"\pi^* = \pi Q^\pi / V^\pi \Rightarrow J(\pi_\eta) \ge J(\pi) \text{ for every } f, \eta > 0",
     assumptions=("truthful feedback on the present student", "natural step", "unaliased student", "local gradient"),
     source="ours",
-    scope="any A, H, S (states add up: claims 0, 1), any convex, twice differentiable f; the code: bandits A = 2, 3, 4",
+    scope="any `A`, `H`, `S` (states add up: claims 0, 1), any convex, twice differentiable `f`; the code: "
+    "bandits `A = 2, 3, 4`",
     steps=(
-        Step("the teacher is a distribution with u V = Q, by the code", ratio, "Q/V without pi in experts"),
-        Step("forward KL: the rate is Var(Q)/V, by the code", variance, "KL direction swapped"),
-        Step("2 Cov(x, y) = sum over pairs of pi pi (x - x)(y - y), any A", pairs_of_actions, "drop the factor 2"),
-        Step("h' = u f'' >= 0, and exp(eta h) grows where h does", powers_grow, "K = exp(-eta h)"),
-        Step("J(new) - J = Cov(Q, K)/E K, any A, by the code", finite_steps.finite_step, "flip the exponential step"),
-        Step("Euclidean forward KL: the rate is sum pi^2 A^2 / V, by the code", euclidean, "drop pi in the step"),
+        Step("the teacher is a distribution with `u V = Q`, by the code", ratio, "Q/V without pi in experts"),
+        Step("forward KL: the rate is `Var(Q)/V`, by the code", variance, "KL direction swapped"),
+        Step(
+            "`2 Cov(x, y) = sum_{a,b} pi_a pi_b (x_a - x_b)(y_a - y_b)`, any `A`", pairs_of_actions, "drop the factor 2"
+        ),
+        Step("`h' = u f'' >= 0`, and `exp(eta h)` grows where `h` does", powers_grow, "K = exp(-eta h)"),
+        Step(
+            "`J(pi_eta) - J = Cov(Q, K)/E K`, any `A`, by the code",
+            finite_steps.finite_step,
+            "flip the exponential step",
+        ),
+        Step("Euclidean forward KL: the rate is `sum pi^2 A^2 / V`, by the code", euclidean, "drop pi in the step"),
         Step("flipped bits keep the order of the actions, by the code", dials, "1 - Q for Q in experts.noisy"),
     ),
     margin=margin,

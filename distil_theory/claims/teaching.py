@@ -60,7 +60,7 @@ CLAIM = Claim(
     source="paper",
     scope="one instance, certified; the smallest denominators by exhaustion (rewards 0 and 1, three actions)",
     steps=(
-        Step("J* - J = 1/300", better, "expert (1, 33, 66)/100"),
+        Step("`J* - J = 1/300`", better, "expert (1, 33, 66)/100"),
         *(
             Step(f"the rate of {name} is negative, in balls", partial(lambda d: sign(d) < 0, name), "h(u) = u")
             for name in LOWERS

@@ -79,10 +79,15 @@ def telescopes() -> bool:
 
 
 def rollouts_pay_later() -> bool:
-    """Step 1, any number of steps: `A_h c_k` is counted once for every `h < k`, whether the sum runs over `h` or `k`
-    first. With one more step `n` each side gets `c_n (A_0 + ... + A_{n-1})`."""
-    later, before, new, sum_a = sympy.symbols("later before c_n sum_A")
-    return symbols.vanishes((later + new * sum_a) - (before + new * sum_a) - (later - before))
+    """Step 1, any number of steps: `sum_h A_h (c_{h+1} + .. + c_n) = sum_k c_k (A_0 + .. + A_{k-1})`, by induction.
+
+    With `a` and `s` the sums of `A` and `c` up to `n` the left side is `a s - sum_h A_h (c_0 + .. + c_h)`: one more
+    step adds to it what it adds to the right side, and both are 0 for `n = 0`.
+    """
+    a, s, more, cost = sympy.symbols("a s A_new c_new")
+    left = (a + more) * (s + cost) - a * s - more * (s + cost)
+    right = cost * a
+    return symbols.vanishes(left - right) and symbols.vanishes(left.subs({a: 0, s: 0}))
 
 
 def tangent() -> bool:
@@ -151,23 +156,26 @@ CLAIM = Claim(
     title="without chance, truthful feedback makes looking ahead safe",
     statement=r"\pi^* = \pi Q^\pi/V^\pi,\ P \text{ deterministic} \Rightarrow "
     r"\frac{dJ}{d\eta}\Big|_0 \ge E[V_0(s_0) L(s_0)] \ge 0 \text{ for } L = E_\pi \sum_h D_f(\pi^*\|\pi)",
-    assumptions=("deterministic transitions", "reward at the end", "f-divergence, not cross-entropy",
+    assumptions=("deterministic transitions", "reward at the end", "`f`-divergence, not cross-entropy",
                  "truthful feedback on the present student", "unaliased student"),
     source="ours",
-    scope="any A, H, S (induction over steps), any convex, twice differentiable f; the code: the tree H = A = 2, any f",
+    scope="any `A`, `H`, `S` (induction over steps), any convex, twice differentiable `f`; the code: "
+    "the tree `H = A = 2`, any `f`",
     steps=(
-        Step("the rate is E sum [V Cov(u, h) - c (V - V_0)], by the code, any f", by_the_code, "add Q^c to the score"),
-        Step("sums over h < k may be exchanged, any H", rollouts_pay_later, "h <= k"),
-        Step("advantages of a rollout telescope, any H", telescopes, "A = Q"),
-        Step("(u-1) h - f = u [(u-1) f' - f] >= 0, any convex f", tangent, "h = u f' + f"),
-        Step("so each term is at least c V_0", term_by_term, "V for V - V_0"),
+        Step(
+            "the rate is `E sum [V Cov(u, h) - c (V - V_0)]`, by the code, any `f`", by_the_code, "add Q^c to the score"
+        ),
+        Step("sums over `h < k` may be exchanged, any `H`", rollouts_pay_later, "h <= k"),
+        Step("advantages of a rollout telescope, any `H`", telescopes, "A = Q"),
+        Step("`(u-1) h - f = u [(u-1) f' - f] >= 0`, any convex `f`", tangent, "h = u f' + f"),
+        Step("so each term is at least `c V_0`", term_by_term, "V for V - V_0"),
     ),
     margin=margin,
     holds_exactly=holds_exactly,
     without={
         "deterministic transitions": "chance_ahead.json",
         "reward at the end": "reward_before_the_end.json",
-        "f-divergence, not cross-entropy": "entropy_ahead.json",
+        "`f`-divergence, not cross-entropy": "entropy_ahead.json",
         "truthful feedback on the present student": "spurious_disagreement.json",
         "unaliased student": "success_aliased.json",
     },

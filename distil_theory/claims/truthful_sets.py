@@ -206,24 +206,29 @@ CLAIM = Claim(
         "feedback excludes no right answer",
         "what is right does not depend on the feedback",
         "the present student conditioned on it",
-        "h concave, h(e^x) convex",
+        "`h` concave, `h(e^x)` convex",
         "no chance but the student's",
-        "R >= 0, at the end",
+        "`R >= 0`, at the end",
         "natural step",
         "local gradient",
     ),
     source="ours",
-    scope="any length, vocabulary, problems and feedback (token by token), any twice differentiable f of the class; "
-    "the code: the tree of two tokens of two kinds with two values of the feedback, any score, and both token games",
+    scope="any length, vocabulary, problems and feedback (token by token), any twice differentiable `f` of the "
+    "class; the code: the tree of two tokens of two kinds with two values of the feedback, any score, and"
+    " both token games",
     steps=(
         Step(
-            "the rate is E[R sum (h - E h)], hidden or not, by the code, any score", averages, "belief of another state"
+            "the rate is `E[R sum (h - E h)]`, hidden or not, by the code, any score",
+            averages,
+            "belief of another state",
         ),
-        Step("E h(u) <= h(1) if h' falls, any number of tokens", jensen, "E u = 0"),
-        Step("h(u) - h(1) >= h'(1) log u if u h' grows", in_logs, "h'(u) for u h'(u)"),
-        Step("log(1 + t (u-1)) >= t log u", partly_trusted, "1 - t for t"),
-        Step("the ratios multiply to 1[z in C]/P(C), by the code, every C; any length", telescopes, "Q/V without pi"),
-        Step("the class: alpha in [0,1], every skew of JS, by the code; not Pearson, not Neyman", members, "h = u^2"),
+        Step("`E h(u) <= h(1)` if `h'` falls, any number of tokens", jensen, "E u = 0"),
+        Step("`h(u) - h(1) >= h'(1) log u` if `u h'` grows", in_logs, "h'(u) for u h'(u)"),
+        Step("`log(1 + t (u-1)) >= t log u`", partly_trusted, "1 - t for t"),
+        Step(
+            "the ratios multiply to `1[z in C]/P(C)`, by the code, every `C`; any length", telescopes, "Q/V without pi"
+        ),
+        Step("the class: `alpha in [0,1]`, every skew of JS, by the code; not Pearson, not Neyman", members, "h = u^2"),
         Step("outside the class, and in other steps, it fails, by the code", outside, "1/5 for 4/5 in RARE"),
         Step("sums and programs, in balls", games, "feedback `solution`"),
     ),
@@ -233,9 +238,9 @@ CLAIM = Claim(
         "feedback excludes no right answer": "shown_program_reverse_kl.json",
         "what is right does not depend on the feedback": "success_aliased.json",
         "the present student conditioned on it": "lagged_teacher.json",
-        "h concave, h(e^x) convex": "set_pearson_chi2.json",
+        "`h` concave, `h(e^x)` convex": "set_pearson_chi2.json",
         "no chance but the student's": "set_chance.json",
-        "R >= 0, at the end": "an answer that costs something may agree with the feedback: then the teacher is worse",
+        "`R >= 0`, at the end": "an answer that costs something may agree with the feedback: then the teacher is worse",
         "natural step": "set_euclidean.json",
         "local gradient": "set_ahead.json",
     },

@@ -139,14 +139,15 @@ CLAIM = Claim(
     title="the price of the wrong divergence: a tight curve",
     statement=r"\sup_{J^* - J \ge \delta,\, m \le u \le M} -\tfrac{dJ}{d\eta} "
     r"= \max_p p(1-p)\big[\hat h(1 - \tfrac{\delta}{1-p}) - \check h(1 + \tfrac{\delta}{p})\big]",
-    assumptions=("ratios in [m, M]", "natural step", "bandit", "unrestricted student"),
+    assumptions=("ratios in `[m, M]`", "natural step", "bandit", "unrestricted student"),
     source="ours",
-    scope="any number of actions, any non-decreasing h on [m, M]; attained (for total variation: approached): the "
-    "catalogue at 9 settings, six with eta = 1 at 2, in floats; the safe gap: the catalogue at 3 ranges, in floats",
+    scope="any number of actions, any non-decreasing `h` on `[m, M]`; attained (for total variation: "
+    "approached): the catalogue at 9 settings, six with `eta = 1` at 2, in floats; the safe gap: the "
+    "catalogue at 3 ranges, in floats",
     steps=(
         Step("splitting actions makes rewards 0 or 1", splitting, "the whole mass for reward 0"),
-        Step("Cov = p (1-p) (E[h|1] - E[h|0])", covariance, "p for p (1-p)"),
-        Step("mean ratios 1 + delta/p and 1 - delta/(1-p)", means, "delta for delta/p"),
+        Step("`Cov(r, h) = p (1-p) (E[h|1] - E[h|0])`", covariance, "p for p (1-p)"),
+        Step("mean ratios `1 + delta/p` and `1 - delta/(1-p)`", means, "delta for delta/p"),
         Step("envelopes do not decrease, so a larger gap loses less", envelopes, "pushed away from the end"),
         Step("the returned bandit attains the curve", attained, "envelopes exchanged"),
         Step("finite steps: the returned bandit attains theirs", finite, "the denominator E K forgotten"),
@@ -156,7 +157,8 @@ CLAIM = Claim(
     holds_exactly=lambda *_: False,
     near=0.0,
     without={
-        "ratios in [m, M]": "as m -> 0 the loss of reverse KL grows like log(1/m), that of Neyman like 1/m (panel e)",
+        "ratios in `[m, M]`": "as `m -> 0` the loss of reverse KL grows like `log(1/m)`, that of Neyman like "
+        "`1/m` (panel e)",
         "natural step": "euclidean.json",
         "bandit": "state_weights.json",
         "unrestricted student": "restricted.json",

@@ -201,7 +201,7 @@ def test_json_and_latex(tmp_path):
         assert row["verdict"] == "proved"
         assert all(c["verified"] for c in row["certificates"])
     text = (tmp_path / "l.tex").read_text()
-    assert text.count("\\[") == 2
+    assert text.count(r"\begin{gather*}") == 2
     assert r"|A| = 2" in text
 
 
