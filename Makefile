@@ -20,6 +20,8 @@ export MKL_NUM_THREADS := 1
 reproduce: $(CORE)
 	$(BIN)/python -m experiments.monotonicity
 	$(BIN)/python -m experiments.worst_case
+	$(BIN)/python -m experiments.sequential_monotonicity
+	$(BIN)/python -m experiments.future_credit
 
 test: $(TEST)
 	$(BIN)/ruff check

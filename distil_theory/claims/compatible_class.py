@@ -250,6 +250,6 @@ CLAIM = Claim(
         "natural step of the class": "weighted_euclidean.json",
         "states weighted by `d*/d`": "state_weights.json",
     },
-    panel="monotonicity_returns.png",
+    panel="future_credit_leak.png",
     attack=attack,
 )

@@ -252,6 +252,6 @@ CLAIM = Claim(
         "unrestricted student": "restricted.json",
         "unaliased student": "aliased.json",
     },
-    panel="worst_case.png",
+    panel="sequential_monotonicity_curves.png",
     attack=attack,
 )  # fmt: skip

@@ -152,6 +152,6 @@ CLAIM = Claim(
         "`f`-divergence, not cross-entropy (only the expert is stationary)": "entropy_trap.json",
         "unaliased student (the same)": "aliased_fork_full.json",
     },
-    panel="monotonicity_returns.png",
+    panel="future_credit_fork.png",
     attack=mdps,
 )

@@ -218,6 +218,6 @@ CLAIM = Claim(
         "unrestricted student": "restricted.json",
         "unaliased student": "aliased.json",
     },
-    panel="worst_case.png",
+    panel="sequential_monotonicity_curves.png",
     attack=ascents.attack,
 )  # fmt: skip

@@ -224,6 +224,6 @@ CLAIM = Claim(
         "`chi2` small": "state_weights.json",
         "`0 <= R <= 1`": "only a scale: if `c <= R <= d`, rate, gap and bound are multiplied by `d - c`",
     },
-    panel="monotonicity_returns.png",
+    panel="sequential_monotonicity_band.png",
     attack=rollouts.attack,
 )

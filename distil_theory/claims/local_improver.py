@@ -226,6 +226,6 @@ CLAIM = Claim(
         "unrestricted student": "restricted.json",
         "unaliased student": "aliased.json",
     },
-    panel="monotonicity_returns.png",
+    panel="sequential_monotonicity_horizon.png",
     attack=attack,
 )

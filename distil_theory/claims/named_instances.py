@@ -112,6 +112,6 @@ CLAIM = Claim(
     margin=gap,
     holds_exactly=lambda *bandit: bool(gap(*bandit) > 0),
     without={},
-    panel="monotonicity_returns.png",
+    panel="future_credit_signs.png",
     attack=attack,
 )

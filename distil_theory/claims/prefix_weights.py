@@ -194,6 +194,6 @@ CLAIM = Claim(
         "unaliased student": "weighted_aliased.json",
         "states weighted by the past": "state_weights.json",
     },
-    panel="monotonicity_returns.png",
+    panel="future_credit_frontier.png",
     attack=rollouts.attack,
 )

@@ -153,6 +153,6 @@ CLAIM = Claim(
         "unrestricted student": "restricted.json",
         "unaliased student": "aliased.json",
     },
-    panel="monotonicity_returns.png",
+    panel="sequential_monotonicity_band.png",
     attack=ascents.attack,
 )  # fmt: skip

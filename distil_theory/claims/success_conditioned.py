@@ -158,5 +158,5 @@ CLAIM = Claim(
         "unaliased student": "success_aliased.json",
         "local gradient": "chance_ahead.json",
     },
-    panel="monotonicity_failure_rates.png",
+    panel="sequential_monotonicity_feedback.png",
 )

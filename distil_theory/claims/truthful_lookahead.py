@@ -179,6 +179,6 @@ CLAIM = Claim(
         "truthful feedback on the present student": "spurious_disagreement.json",
         "unaliased student": "success_aliased.json",
     },
-    panel="monotonicity_returns.png",
+    panel="future_credit_bound.png",
     attack=mdps,
 )  # fmt: skip

@@ -244,6 +244,6 @@ CLAIM = Claim(
         "natural step": "set_euclidean.json",
         "local gradient": "set_ahead.json",
     },
-    panel="monotonicity_failure_rates.png",
+    panel="future_credit_hints.png",
     attack=attack,
 )
