@@ -180,7 +180,7 @@ def main(args: argparse.Namespace) -> int:
     ]
     console.print(table(claims, verdicts, checked))
     for claim in claims:
-        console.print(f"{claim.number} {claim.title}: {claim.scope}", highlight=False, markup=False)
+        console.print(f"{claim.number} {claim.title}: {claim.scope}".replace("`", ""), highlight=False, markup=False)
     for claim, verdict in zip(claims, verdicts, strict=True):
         for step in verdict.failed_steps:
             console.print(f"{claim.slug}: this step does not hold: {step}", highlight=False, markup=False, style="red")

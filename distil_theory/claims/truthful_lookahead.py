@@ -6,7 +6,8 @@ D_f(pi*||pi)`, of an unaliased student has
 
 .. math:: \frac{dJ}{d\eta}\Big|_0 \;\ge\; E_{s_0}\big[ V_0(s_0)\, L(s_0) \big] \;\ge\; 0
 
-with `L(s_0)` the loss of rollouts from `s_0`. Cross-entropy, which is no f-divergence, is not covered: it fails.
+with `L(s_0)` the loss of rollouts from `s_0`, where it is finite (reverse KL needs `Q > 0`). Cross-entropy, which is no
+f-divergence, is not covered: it fails.
 
 Proof. (1) Claim 1 with the score `h(u) - Q^c` gives `sum_h E[ Cov_pi(Q, h(u)) ] - E sum_h A_h C_h`, where `C_h` is what
 the rollout still pays after step `h`. Exchanging the sums, `E sum_h A_h C_h = E sum_k c_k sum_{h<k} A_h`. (2) Without
