@@ -22,7 +22,7 @@ TABLES = ("horizon", "steps", "curves", "curve_marks", "safe_gaps", "failures", 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("sequential")
-    command = [sys.executable, "-m", "experiments.sequential_monotonicity", "--quick", "--out", str(out), "--jobs", "2"]
+    command = [sys.executable, "-m", "experiments.sequential_monotonicity", "--quick", "--out", str(out), "--jobs", "1"]
     done = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return out, done.stdout, {name: pd.read_csv(out / f"sequential_monotonicity_{name}.csv") for name in TABLES}
