@@ -192,7 +192,7 @@ def count(todo: list[Objective], teachers: list[Teacher], family: Family, n: int
 
 def signs(values: Array, open_below: Any, exact: Callable[[int], int | None]) -> tuple[np.ndarray, int]:
     """Sign of each value, the first `EXACT` open ones by `exact`; and how many stay undecided, which count as 0."""
-    out, near = np.sign(values), np.flatnonzero(abs(values) <= open_below)
+    out, near = np.sign(values), np.flatnonzero(~(abs(values) > open_below))
     decided = [exact(int(i)) for i in near[:EXACT]]
     out[near] = 0
     out[near[:EXACT]] = [sign or 0 for sign in decided]

@@ -302,6 +302,9 @@ def test_violations_are_noticed(finished):
         ("length", "length", 9.0, -1, "ends at length 9.0"),
         ("bound_counts", "below_bound", 1, 0, "claim 18: 1 of 4000 rates of forward_kl"),
         ("bound_counts", "below_bound", 1, cross, None),
+        ("bound_counts", "below_bound", float("nan"), 0, "claim 18: nan of 4000 rates of forward_kl"),
+        ("leak_rates", "value", float("nan"), 0, "a compatible class (hidden state) lowers the return"),
+        ("hints", "promised_rate", float("nan"), 0, "claim 19: hidden_trace, forward_kl"),
         ("leak_rates", "worst_excess", 1e-6, 3, "claim 17: the error exceeds the bound"),
         ("leak_rates", "value", 0.01, 0, "a compatible class (hidden state) lowers the return"),
         ("hints", "rate", 0.1, 0, "claim 19: hidden_trace, forward_kl"),
@@ -312,6 +315,8 @@ def test_violations_are_noticed(finished):
     ):
         said = verdicts.violated(planted(tables, name, column, value, where))
         assert (said == []) if message is None else any(message in line for line in said), (name, column, said)
+    for name in tables:
+        assert verdicts.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
 
 
 def test_finished_training_is_found_again(finished, monkeypatch):

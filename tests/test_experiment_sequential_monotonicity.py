@@ -41,7 +41,7 @@ def test_every_file_of_the_manifest_is_there_and_nothing_is_left_half(finished):
     for name in manifest["files"]:
         assert 200 < (out / name).stat().st_size < 2**20, name
     assert not list((out / harness.CACHE).glob(f"{harness.UNFINISHED}*"))
-    for words in ("can hurt", "0 failures in", "up to 5 steps", "exactly, on all 184 chains", "undecided: 0"):
+    for words in ("can hurt", "0 failures in", "a horizon up to 5", "exactly, on all 184 chains", "undecided: 0"):
         assert words in " ".join(printed.replace("│", " ").split()), words
     assert "violated" not in printed
 
@@ -135,7 +135,7 @@ def test_what_a_horizon_needs(tables):
     exact = np.sqrt((1 + big["chi2"]) ** big["horizon"] - 1 - big["horizon"] * big["chi2"]) / 2
     np.testing.assert_allclose(big["gap"], exact, rtol=1e-9)
     chi2, gap = sequential_curves.EXAMPLE
-    assert experiment.sentence().endswith("cannot hurt in up to 5 steps.")
+    assert experiment.sentence().endswith("cannot hurt at a horizon up to 5.")
     within = [np.sqrt((1 + chi2) ** h - 1 - h * chi2) / 2 <= gap for h in (5, 6)]
     assert within == [True, False]
 
@@ -201,6 +201,14 @@ PLANTED = [
     ("band", "rate", lambda t: t["kind"] == "random", 1.0, "beyond the band"),
     ("band", "chi2_bound", lambda t: t["kind"] == "ascent", 0.0, "beyond the band"),
     ("band", "rate", lambda t: t["kind"] == "sharp", 1e-4, "not attained"),
+    ("curve_marks", "loss", lambda t: t["kind"] == "ascent", np.nan, "loses more than the curve allows"),
+    ("curve_marks", "curve", lambda t: t["kind"] == "attained", np.nan, "not attained"),
+    ("safe_gaps", "safe_gap", lambda t: t.index == 5, np.nan, "safe gap above the bound"),
+    ("failures", "failed", lambda t: t["promise"] == "2: never", np.nan, "claim 2: never"),
+    ("failures", "promise", lambda t: t["promise"].notna(), np.nan, "no cell of failures has a promise"),
+    ("band", "rate", lambda t: t["kind"] == "random", np.nan, "beyond the band"),
+    ("band", "deviation", lambda t: t["kind"] == "random", np.nan, "beyond the band"),
+    ("band", "gap", lambda t: t["kind"] == "sharp", np.nan, "not attained"),
 ]
 
 
@@ -214,6 +222,11 @@ def test_violations_are_noticed(tables, name, column, rows, value, words):
     assert len(place)
     tables[name].loc[place, column] = value
     assert any(words in said for said in experiment.violated(tables))
+
+
+def test_an_empty_table_is_noticed(tables):
+    for name in tables:
+        assert experiment.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
 
 
 def test_a_violation_fails_the_run(monkeypatch, tables, tmp_path):

@@ -263,3 +263,9 @@ def test_ascents_meet_their_constraints():
     pairs = sequential_search.random_pairs(3, 4, 3, 0.7, 1.5, 500, [1])
     assert 0.7 - 1e-12 <= pairs.low.min() < 0.72
     assert 1.48 < pairs.high.max() <= 1.5 + 1e-12
+
+
+def test_a_rate_that_is_no_number_is_no_success():
+    """Exact arithmetic is asked about it; what it leaves open is counted."""
+    found, undecided = sequential_failures.signs(np.array([np.nan, 1.0, np.nan]), 1e-12, {0: -1, 2: None}.__getitem__)
+    assert (found.tolist(), undecided) == ([-1, 1, 0], 1)

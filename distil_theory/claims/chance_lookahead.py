@@ -1,7 +1,7 @@
 r"""Claim 18b: with chance, no f-divergence is safe to look ahead with, not even with a truthful teacher.
 
-Let `f` be convex, `f(1) = 0` and not a multiple of `u - 1`. Then some problem, with the reward at the end and the
-teacher of claim 9, the student conditioned on success, has a better expert, and
+Let `f` be convex on `(0, inf)`, `f(1) = 0`, and not a multiple of `u - 1`. Then some problem, with the reward at the
+end and the teacher of claim 9, the student conditioned on success, has a better expert, and
 
 .. math:: \frac{dJ}{d\eta}\Big|_0 \;\le\; -\tfrac{1}{32}\, \delta\, n\, c \;<\; 0
 
@@ -64,17 +64,19 @@ def by_the_code(n: int) -> bool:
 
 def one_more_token() -> bool:
     """Step 2: from `V` before a token, its values `V x` and `V y` after it have mean `V` and covariance `V K` with
-    `h`; costs `c (n - 1)` after either token have none."""
-    p, x, v, cost = sympy.symbols("p x V cost", positive=True)
+    `h`. The student gets to the branch with probability 1/4, from `left` with 1/2: what the fork is charged for another
+    token is the covariance of `(b + delta, b)` with `(c/2, 0)`."""
+    p, x, v, b, c, delta = sympy.symbols("p x V b c delta", positive=True)
     y, score = (1 - p * x) / (1 - p), (H(x), H(sympy.Symbol("y")))
 
-    def cov(a: tuple[sympy.Expr, ...], b: tuple[sympy.Expr, ...]) -> sympy.Expr:
+    def cov(a: tuple[sympy.Expr, ...], b: tuple[sympy.Expr, ...], p: sympy.Expr = p) -> sympy.Expr:
         mean = p * a[0] + (1 - p) * a[1]
         return p * (a[0] - mean) * b[0] + (1 - p) * (a[1] - mean) * b[1]
 
     worth = p * (v * x) + (1 - p) * (v * y)
     moved = cov((v * x, v * y), score) - v * cov((x, y), score)
-    return symbols.vanishes([worth - v, moved, cov((x, y), (cost, cost)), cov((v * x, v * y), (cost, cost))])
+    charged = cov((b + delta, b), (c / 2, sympy.S.Zero), sympy.Rational(1, 2))
+    return symbols.vanishes([worth - v, moved, charged - delta * c / 8])
 
 
 def fork() -> bool:

@@ -26,7 +26,7 @@ instance                           claim what goes wrong, with forward KL unless
 `chance_ahead`                     18    truthful feedback, look ahead: chance
 `entropy_ahead`                    18    truthful feedback, look ahead: cross-entropy
 `reward_before_the_end`            18    truthful feedback, look ahead: early rewards
-`doubtful_branch`                  18b   truthful feedback, look ahead, chance: every smooth f-divergence fails
+`doubtful_branch`                  18b   truthful feedback, look ahead, chance: any divergence may fail
 `rare_way`, `lost_way`             19    a truthful hint: Pearson, total variation; Neyman fail
 `lucky_way`                        19    a truthful hint and chance: forward KL fails
 `hidden_trace`, `tested_program`   19    token MDPs, truthful feedback, hidden: nothing fails

@@ -52,8 +52,8 @@ def doubtful_branch(n: int = 1) -> Instance:
     """Claim 18b: with chance, looking ahead fails a truthful teacher with every f-divergence.
 
     The student takes the good token with probability 1/10, its teacher with 9/10: ratios 9 and 1/9, at a stake of
-    `q = 1/10000`; `right` earns 9/20, the coin a little more. One token is enough for divergences that are smooth at
-    ratio 1; total variation, whose `h` jumps there, takes three.
+    `q = 1/10000`; `right` earns 9/20, the coin a little more. One token is enough for the smooth divergences of the
+    catalogue, total variation takes three; how small `q` and the advantage of `left` must be depends on the divergence.
 
     Args:
         n: doubtful tokens, at least 1.
@@ -67,7 +67,7 @@ def doubtful_branch(n: int = 1) -> Instance:
         mdp,
         student,
         experts.success_conditioned(mdp, student),
-        "truthful feedback and chance: the full gradient of every smooth f-divergence lowers the return",
+        "truthful feedback and chance: the full gradient of every smooth divergence of the catalogue lowers the return",
         [
             "fork: left, right",
             *(f"doubtful, {k} good so far: good token, bad token" for k in range(n)),

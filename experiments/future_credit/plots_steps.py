@@ -78,7 +78,7 @@ def signs(figure: Any, tables: Tables) -> None:
     entries = [Patch(color=RAISES, label="▲ a small step raises the return"),
                Patch(color=LOWERS, label="▼ it LOWERS the return (every sign certified)")]  # fmt: skip
     figure.legend(handles=entries, loc="lower center", ncols=2)
-    title(figure, "(d) Who improves what? Rates of a small natural step; the expert is better everywhere")
+    title(figure, "(d) Who improves what? Rates of a small natural step; the expert is better in every row")
     figure.subplots_adjust(left=0.005, right=0.995, bottom=0.08, top=0.92)
 
 

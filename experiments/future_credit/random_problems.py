@@ -62,7 +62,7 @@ def bound_points(blocks: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame
     grouped = every.groupby(["objective", "horizon"], sort=False)
     counts = grouped.agg(
         n=("rate", "size"),
-        below_bound=("slack", lambda x: int((x < -1e-9).sum())),
+        below_bound=("slack", lambda x: int((~(x >= -1e-9)).sum())),
         below_zero=("rate", lambda x: int((x < 0).sum())),
         least_slack=("slack", "min"),
     ).reset_index()

@@ -41,7 +41,7 @@ MATRIX = (
     Row(instances.spurious_disagreement, "10b", "a harmless disagreement ahead", "++--"),
     Row(instances.entropy_trap, "10c", "the expert's own indecision ahead", "+++-"),
     Row(instances.chance_ahead, "18", "truthful feedback, but chance", "++--"),
-    Row(instances.doubtful_branch, "18b", "the same, any smooth f-divergence", "++--"),
+    Row(instances.doubtful_branch, "18b", "the same; such a branch for any f-divergence", "++--"),
     Row(instances.entropy_ahead, "18", "truthful feedback, two right ways on", "+++-"),
     Row(instances.reward_before_the_end, "18", "truthful feedback, but early rewards", "++--"),
     Row(instances.hidden_trace, "19", "truthful hint, hidden: sums", "++++"),
