@@ -68,6 +68,11 @@ def in_torch(mdp: TabularMDP, like: torch.Tensor) -> TabularMDP:
     return TabularMDP(p, r, rho, mdp.shape[0], mdp.observation)
 
 
+def flat(network: Network) -> torch.Tensor:
+    """The weights of a network as one vector `(P,)`."""
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
 class Player:
     """A network that plays a token MDP, as functions of its parameters `theta (P,)`.
 
@@ -81,7 +86,7 @@ class Player:
         shapes = {name: p.shape for name, p in network.named_parameters()}
         self._names, self._shapes = list(shapes), list(shapes.values())
         self._sizes = [shape.numel() for shape in self._shapes]
-        self.theta = torch.cat([p.detach().flatten() for p in network.parameters()])
+        self.theta = flat(network)
         self.mdp = in_torch(game.mdp, self.theta)
         device = self.theta.device
         self.asked, self.told = (texts(game, feedback=f, device=device) for f in (False, True))
@@ -125,6 +130,13 @@ class Player:
     def expected_return(self, theta: torch.Tensor) -> torch.Tensor:
         """`J(theta)`."""
         return solve.expected_return(self.mdp, self.student(theta))
+
+    def expected_returns(self, thetas: torch.Tensor) -> torch.Tensor:
+        """`J` of many parameter vectors `(B, P)` at once, `(B,)`, without gradients."""
+        with torch.no_grad():
+            many = torch.func.vmap(self.logits)(thetas).softmax(dim=-1).movedim(0, -1)
+            pi = many[torch.tensor(np.array(self.mdp.observation), device=many.device)]
+            return solve.expected_return(self.mdp, ns.broadcast_to(pi[None], (*self.mdp.shape, len(thetas))))
 
     def loss(
         self,

@@ -13,6 +13,7 @@ probability is that of a student conditioned on being right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -43,34 +44,46 @@ def reference(game: TokenMDP, seed: int, skill: float = 0.3, spread: float = 1.0
 
 
 def pretrained(
-    player: Player, target: np.ndarray, steps: int = 150, rate: float = 0.01, teacher: np.ndarray | None = None
+    player: Player,
+    targets: Sequence[np.ndarray],
+    steps: int = 150,
+    rate: float = 0.01,
+    thetas: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Parameters `theta (P,)` after imitating a reference student with and without feedback.
+    """Parameters `(B, P)` of networks that imitated a reference student each, with and without feedback.
 
     Args:
-        player: the network, at `player.theta`.
-        target: the reference student `(H,S,A)`.
+        player: the shape of the networks, and the game.
+        targets: the reference students `(H,S,A)`; the networks are taught side by side.
         steps, rate: of Adam.
-        teacher: what to say with feedback; default: the reference student conditioned on it.
+        thetas: where they begin, `(B, P)`; default: all at `player.theta`.
 
     Raises:
-        ValueError: no positive number of steps.
+        ValueError: no positive number of steps, no targets, or not as many networks.
     """
     validate.whole("steps", steps, 1)
-    theta = player.theta.clone().requires_grad_()
-    told = player.game.teacher(target) if teacher is None else teacher
-    roles = [(player.asked, _rows(player, target, False)), (player.told, _rows(player, told, True))]
-    adam = torch.optim.Adam([theta], lr=rate)
+    count = validate.whole("number of targets", len(targets), 1)
+    start = player.theta.expand(count, -1) if thetas is None else thetas
+    if tuple(start.shape) != (count, len(player.theta)):
+        raise ValueError(f"thetas has shape {tuple(start.shape)}: expected ({count}, {len(player.theta)})")
+    learnt = start.detach().clone().requires_grad_()
+    roles = [
+        (player.asked, torch.stack([_rows(player, target, False) for target in targets])),
+        (player.told, torch.stack([_rows(player, player.game.teacher(target), True) for target in targets])),
+    ]
+    adam = torch.optim.Adam([learnt], lr=rate)
     for _ in range(steps):
         adam.zero_grad()
-        sum(_imitation(player, theta, read, rows) for read, rows in roles).backward()
+        for read, rows in roles:
+            _imitation(player, learnt, read, rows).backward()
         adam.step()
-    return theta.detach()
+    return learnt.detach()
 
 
-def _imitation(player: Player, theta: torch.Tensor, read: Texts, rows: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, averaged over the texts."""
-    return losses.token_cost(player.answers(theta, read)[:, None], rows[:, None]).mean()
+def _imitation(player: Player, thetas: torch.Tensor, read: Texts, rows: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy, averaged over the texts and summed over the networks: none feels the others."""
+    said = torch.func.vmap(player.answers, in_dims=(0, None))(thetas, read)
+    return losses.token_cost(said, rows).mean(dim=1).sum()
 
 
 def _rows(player: Player, policy: np.ndarray, feedback: bool) -> torch.Tensor:

@@ -25,8 +25,9 @@ delta>` per episode, so that steps of different optimisers are compared at one s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,6 +61,7 @@ class Here:
 
     def __init__(self, player: Player, theta: torch.Tensor) -> None:
         self.player, self.theta = player, theta.detach()
+        self._factors: dict[float, Any] = {}
 
     @cached_property
     def student(self) -> np.ndarray:
@@ -135,10 +137,12 @@ class Here:
         """`(F + lambda)^-1 K^T v`, `(P,)`."""
         if not damping > 0:
             raise ValueError(f"damping must be positive, not {damping!r}")
-        spread = self.weights @ self.gram
-        size = damping * spread.trace() / len(self.theta)
-        inner = torch.linalg.solve(spread + size * torch.eye(len(v), dtype=v.dtype, device=v.device), v)
-        return self.jacobian.T @ inner
+        if damping not in self._factors:
+            inner = self.weights @ self.gram
+            size = damping * inner.trace() / len(self.theta)
+            inner = inner + size * torch.eye(len(v), dtype=v.dtype, device=v.device)
+            self._factors[damping] = torch.linalg.lu_factor(inner)
+        return self.jacobian.T @ torch.linalg.lu_solve(*self._factors[damping], v[:, None])[:, 0]
 
     def divergence(self, delta: torch.Tensor) -> torch.Tensor:
         """`(1/2) <delta, F delta>`: the KL per episode between student and new student, to second order."""
@@ -158,14 +162,28 @@ class Here:
 
     def change(self, delta: torch.Tensor) -> Change:
         """What the step `delta` is predicted to do to the return, and does."""
-        predicted = float(self.return_gradient @ delta)
+        return self.changes([delta], [1.0])[0][0]
+
+    def changes(self, deltas: Sequence[torch.Tensor], sizes: Sequence[float] = (1.0,)) -> list[list[Change]]:
+        """The same for many steps, each taken at several multiples of its length: a list per step."""
+        lengths = torch.tensor(list(sizes), dtype=self.theta.dtype, device=self.theta.device)
+        steps = torch.stack(list(deltas))
+        thetas = self.theta + (lengths[None, :, None] * steps[:, None]).flatten(0, 1)
+        # together with where they start: equal roundings cancel
+        returns = self.player.expected_returns(torch.cat([self.theta[None], thetas]))
+        actual = (returns[1:] - returns[0]).unflatten(0, (len(steps), len(lengths))).tolist()
+        slopes, curvatures = (steps @ self.return_gradient).tolist(), [self.curvature(delta) for delta in deltas]
+        return [
+            [Change(size * slope, size**2 * bend / 2, now) for size, now in zip(sizes, row, strict=True)]
+            for slope, bend, row in zip(slopes, curvatures, actual, strict=True)
+        ]
+
+    def curvature(self, delta: torch.Tensor) -> float:
+        """`<delta, d^2J/d theta^2 delta>`, by differentiating twice along `delta`."""
         t = torch.zeros((), dtype=delta.dtype, device=delta.device, requires_grad=True)
         along = self.player.expected_return(self.theta + t * delta)
         slope = torch.autograd.grad(along, t, create_graph=True)[0]
-        curvature = float(torch.autograd.grad(slope, t)[0])
-        with torch.no_grad():
-            after = self.player.expected_return(self.theta + delta)
-        return Change(predicted, curvature / 2, float(after - along.detach()))
+        return float(torch.autograd.grad(slope, t)[0])
 
     def incompatibility(self) -> float:
         """`|A - P A|^2 / |A|^2` in `L2(d^pi x pi)`: the share of the advantage that no step of this network can follow

@@ -34,7 +34,7 @@ def educated(name, dtype=torch.float64, width=12, steps=60):
     """A game and a network that was taught in float32's numbers, so that both precisions have the same weights."""
     game = GAMES[name]()
     player = exact.Player(game, exact.network_for(game, width=width, heads=1 if width % 2 else 2, seed=2))
-    theta = pretrain.pretrained(player, pretrain.reference(game, 1), steps, rate=0.02).float()
+    theta = pretrain.pretrained(player, [pretrain.reference(game, 1)], steps, rate=0.02)[0].float()
     return exact.Player(game, exact.network_for(game, width=width, heads=1 if width % 2 else 2, dtype=dtype)), theta.to(
         dtype
     )
