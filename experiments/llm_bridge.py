@@ -35,8 +35,10 @@ from experiments.harness import console
 from experiments.llm_bridge_cases import EDUCATION, GAMES, OBJECTIVES, OPTIMISERS, RATE, WIDTHS, Case
 from experiments.llm_bridge_tables import CELL, better, curves, damped, order, shares, signs
 
-SEEDS, CHUNK, DRAWN_SEEDS = 12, 4, 2
-TRAINED, TRAINED_SEEDS, JUDGED_SEEDS = ("sum", "habit"), 6, 2
+SEEDS, CHUNK, DRAWN_SEEDS = 8, 8, 2
+TRAINED, TRAINED_SEEDS, JUDGED_SEEDS = ("sum", "habit"), 8, 2
+LENGTH = 30
+"""Steps of a training run."""
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 AGREEMENT = 0.99
 COMPATIBLE = 1e-8
@@ -80,10 +82,10 @@ def collected(args: argparse.Namespace) -> dict[str, pd.DataFrame]:
 
     found = harness.run_tasks(pieces.first_steps, [(c,) for c in cases(games, widths, first, CHUNK)], args, "steps")
     out = {name: pd.DataFrame([row for piece in found for row in piece[name]]) for name in found[0]}
-    trained = cases(("habit",) if quick else TRAINED, widths[1:], first[: 2 if quick else TRAINED_SEEDS], 2)
-    tasks = [(case, 3 if quick else 40) for case in trained]
+    trained = cases(("habit",) if quick else TRAINED, widths[1:], first[: 2 if quick else TRAINED_SEEDS], CHUNK)
+    runs = [(case, 3 if quick else LENGTH) for case in trained]
     out["training"] = pd.DataFrame(
-        list(chain.from_iterable(harness.run_tasks(pieces.training, tasks, args, "training")))
+        list(chain.from_iterable(harness.run_tasks(pieces.training, runs, args, "training")))
     )
     judged = cases(("habit",) if quick else TRAINED, widths[1:], first[: 1 if quick else JUDGED_SEEDS], 1)
     tasks = [(case, 10 if quick else 100) for case in judged]
@@ -160,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     saved = {f"llm_bridge_{k}": harness.save_table(t, args.out / f"llm_bridge_{k}.csv") for k, t in panels.items()}
     pictures = llm_bridge_plots.draw(saved, args.out)
     told = {"device": args.device, "torch": torch.__version__, "education": EDUCATION, "rate": RATE,
-            "widths": WIDTHS, "sizes": pieces.SIZES, "small": pieces.SMALL, "adam": pieces.ADAM}  # fmt: skip
+            "widths": WIDTHS, "training": LENGTH, "adam": pieces.ADAM, "sizes": pieces.SIZES,
+            "small": pieces.SMALL}  # fmt: skip
     harness.save_manifest(args.out / "llm_bridge.json", args, [f"{name}.csv" for name in saved] + pictures, told)
     console.print(summary(saved["llm_bridge_lowered"]))
     clear, agree = by_size[["clear", "clear_agree"]].sum()

@@ -20,7 +20,7 @@ from distil_theory.llm.steps import Here
 
 WIDTHS = (4, 16)
 """Fewer parameters than free logits, and ten times as many."""
-EDUCATION, RATE = 200, 0.02
+EDUCATION, RATE = 150, 0.02
 """Steps and rate of Adam in `pretrain`."""
 INSTRUCTIONS = ("DUP", "ADD", "MUL", "NOP")
 PROBLEMS = ((0, 1), (2, 1), (8, 1), (4, 2))

@@ -10,8 +10,9 @@ import torch
 
 from distil_theory import estimators, objectives, solve, trajectories
 from distil_theory.divergences import CROSS_ENTROPY, FORWARD_KL
+from distil_theory.instances.token_mdp import TokenMDP
 from distil_theory.llm import exact, moments, pretrain
-from distil_theory.llm.steps import Here
+from distil_theory.llm.steps import Here, changes
 from distil_theory.point import Point
 from experiments.llm_bridge_cases import (
     OBJECTIVES,
@@ -28,7 +29,7 @@ SIZES = (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1e-1)
 """KL per episode between student and new student, to second order."""
 SMALL = 1e-4
 """The size of a step in panels (c) and (d)."""
-NOISE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+NOISE = (0.0, 0.1, 0.25, 0.5)
 DAMPINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-7, 1e-9)
 CLIPS = (1.0, 2.0, 5.0, 20.0)
 ADAM = 0.003
@@ -44,7 +45,7 @@ def first_steps(case: Case) -> dict[str, Rows]:
         told = {"game": case.game, "width": case.width, "seed": seed}
         tables = {
             "networks": [networks(here)],
-            "gradients": gradients(here, case),
+            "gradients": gradients(here, case) if seed == case.seeds[0] else [],
             "steps": steps(here),
             "noise": noise(here),
             "damping": damping(here),
@@ -106,8 +107,8 @@ def steps(here: Here) -> Rows:
     taken = here.changes(ways, [(kl / SMALL) ** 0.5 for kl in SIZES])
     return [
         told | {"kl": kl} | change._asdict() | {"clear": change.clear}
-        for told, changes in zip(rows, taken, strict=True)
-        for kl, change in zip(SIZES, changes, strict=True)
+        for told, sizes in zip(rows, taken, strict=True)
+        for kl, change in zip(SIZES, sizes, strict=True)
     ]
 
 
@@ -151,43 +152,55 @@ def damping(here: Here) -> Rows:
 
 def training(case: Case, length: int) -> Rows:
     """Panel (e): every network trained on every objective."""
+    heres = educated(case)
+    start = torch.stack([here.theta for here in heres])
     rows: Rows = []
-    for seed, here in zip(case.seeds, educated(case), strict=True):
-        for objective in OBJECTIVES:
-            told = {"game": case.game, "width": case.width, "seed": seed, "objective": objective}
-            rows += [told | row for row in run(here, OBJECTIVES[objective], length)]
+    for objective in OBJECTIVES:
+        names = {"game": case.game, "width": case.width, "objective": objective}
+        for step, told in enumerate(run(heres[0].player, start, OBJECTIVES[objective], length)):
+            rows += [names | {"seed": seed, "step": step} | row for seed, row in zip(case.seeds, told, strict=True)]
     return rows
 
 
-def run(start: Here, o: Objective, length: int) -> Rows:
-    """`torch.optim.Adam` on the exact gradient, the teacher being the network itself as it is now."""
-    player = start.player
-    theta = torch.nn.Parameter(start.theta.clone())
-    adam = torch.optim.Adam([theta], lr=ADAM)
-    rows: Rows = []
+def run(player: exact.Player, start: torch.Tensor, o: Objective, length: int) -> list[Rows]:
+    """`torch.optim.Adam` on the exact gradient, the teacher being the network itself as it is now.
+
+    The networks `(B, P)` learn side by side, and none feels the others; a row for each at every step.
+    """
+    mdp = player.game.mdp
+    thetas = torch.nn.Parameter(start.clone())
+    adam = torch.optim.Adam([thetas], lr=ADAM)
+    steps: list[Rows] = []
     for step in range(length + 1):
-        here = Here(player, theta)
-        row = {"step": step} | conduct(here)
+        pi, star = (player.table(player.policies(thetas, feedback=f)) for f in (False, True))
+        told = conduct(player.game, pi, star)
         if step < length:
-            theta.grad = player.pull_back(theta, score(here, here.self_teacher, o))
-            before = theta.detach().clone()
+            weight = objectives.occupancy_ratio(mdp, pi, star) if o.weighted else None
+            thetas.grad = player.pull_back_many(
+                thetas, objectives.loss_gradient(mdp, pi, star, o.divergence, weight, o.part)
+            )
+            slope = player.pull_back_many(thetas, objectives.return_gradient(mdp, pi))
+            before = thetas.detach().clone()
             adam.step()
-            change = Here(player, before).change(theta.detach() - before)
-            row |= change._asdict() | {"clear": change.clear}
-        rows.append(row)
-    return rows
+            taken = changes(player, before, thetas.detach() - before, slope)
+            told = [row | c._asdict() | {"clear": c.clear} for row, (c,) in zip(told, taken, strict=True)]
+        steps.append(told)
+    return steps
 
 
-def conduct(here: Here) -> dict[str, float]:
-    """Return, teacher's return, entropy per token, and how many instructions are not NOP (nan in sums)."""
-    game, pi = here.player.game, here.student
+def conduct(game: TokenMDP, pi: np.ndarray, star: np.ndarray) -> Rows:
+    """Per student of a batch: return, teacher's return, entropy per token, and how many instructions are not NOP (nan
+    in sums)."""
     there = solve.occupancy(game.mdp, pi)
-    entropy = (there * -(pi * np.log(pi)).sum(axis=2)).sum() / game.tree.length
-    words = float("nan")
+    found = {
+        "return": solve.expected_return(game.mdp, pi),
+        "return_self": solve.expected_return(game.mdp, star),
+        "entropy": (there * -(pi * np.log(pi)).sum(axis=2)).sum(axis=(0, 1)) / game.tree.length,
+        "length": np.full(pi.shape[-1], np.nan),
+    }
     if "NOP" in game.vocabulary[: game.tree.tokens]:
-        words = float((there * (1 - pi[:, :, game.vocabulary.index("NOP")])).sum())
-    best = float(solve.expected_return(game.mdp, here.self_teacher))
-    return {"return": here.expected_return, "return_self": best, "entropy": float(entropy), "length": words}
+        found["length"] = (there * (1 - pi[:, :, game.vocabulary.index("NOP")])).sum(axis=(0, 1))
+    return [dict(zip(found, map(float, values), strict=True)) for values in zip(*found.values(), strict=True)]
 
 
 def spread(case: Case, repeats: int) -> Rows:

@@ -131,12 +131,18 @@ class Player:
         """`J(theta)`."""
         return solve.expected_return(self.mdp, self.student(theta))
 
+    def policies(self, thetas: torch.Tensor, *, feedback: bool = False) -> torch.Tensor:
+        """Students, or with feedback their teachers, of many parameter vectors `(B, P)`: `(H,S,A,B)`, no gradients."""
+        with torch.no_grad():
+            rows = torch.func.vmap(self.answers, in_dims=(0, None))(thetas, self.told if feedback else self.asked)
+            rows = torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1).softmax(dim=-1).movedim(0, -1)
+            if not feedback:
+                rows = rows[torch.tensor(np.array(self.mdp.observation), device=rows.device)]
+            return ns.broadcast_to(rows[None], (*self.mdp.shape, len(thetas)))
+
     def expected_returns(self, thetas: torch.Tensor) -> torch.Tensor:
         """`J` of many parameter vectors `(B, P)` at once, `(B,)`, without gradients."""
-        with torch.no_grad():
-            many = torch.func.vmap(self.logits)(thetas).softmax(dim=-1).movedim(0, -1)
-            pi = many[torch.tensor(np.array(self.mdp.observation), device=many.device)]
-            return solve.expected_return(self.mdp, ns.broadcast_to(pi[None], (*self.mdp.shape, len(thetas))))
+        return solve.expected_return(self.mdp, self.policies(thetas))
 
     def loss(
         self,
@@ -175,6 +181,12 @@ class Player:
         theta = theta.detach().requires_grad_()
         direction = torch.as_tensor(np.asarray(g)).sum(dim=0).to(theta)
         return torch.autograd.grad((self.logits(theta) * direction).sum(), theta)[0]
+
+    def pull_back_many(self, thetas: torch.Tensor, g: Array) -> torch.Tensor:
+        """The same for many parameter vectors `(B, P)` and as many gradients `(H,O,A,B)`."""
+        thetas = thetas.detach().requires_grad_()
+        direction = torch.as_tensor(np.asarray(g)).sum(dim=0).movedim(-1, 0).to(thetas)
+        return torch.autograd.grad((torch.func.vmap(self.logits)(thetas) * direction).sum(), thetas)[0]
 
     def return_gradient(self, theta: torch.Tensor) -> torch.Tensor:
         """`dJ/d theta (P,)`."""

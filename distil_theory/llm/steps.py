@@ -5,9 +5,9 @@ A step moves the parameters by `delta`, whatever optimiser it came from. To seco
     J(theta + delta) - J(theta) = <dJ/d theta, delta> + (1/2) <delta, d^2J/d theta^2 delta> + O(|delta|^3).
 
 The first term is the *prediction*: THEORY claim 1 in parameter space, with the displacement that the parameters really
-make (Adam's is not its gradient, but `m / sqrt(v)` of all it has seen). The second is the *second-order estimate*,
-exact here: `J(theta + t delta)` differentiated twice in `t`. A prediction counts as *clear* if it is ten times that
-large.
+make (Adam's is not its gradient, but `m / sqrt(v)` of all it has seen). The second is the *second-order estimate*:
+`J(theta + t delta)` differentiated twice in `t`, by a central difference (`Here.curvature` has it exactly). A
+prediction counts as *clear* if it is ten times that large.
 
 *Three directions* for a gradient `g` of a loss:
 
@@ -41,6 +41,8 @@ from distil_theory.llm.exact import Player
 OPTIMISERS = ("sgd", "adam", "natural")
 EPS = 1e-8
 """Of Adam, as torch's default."""
+PROBE = 1e-4
+"""The second derivative of the return along a step is a central difference between parameters so far to both sides."""
 
 
 class Change(NamedTuple):
@@ -54,6 +56,37 @@ class Change(NamedTuple):
     def clear(self) -> bool:
         """Whether the prediction is more than ten times the second-order estimate: known before the step is taken."""
         return abs(self.predicted) > 10 * abs(self.second_order)
+
+
+def changes(
+    player: Player,
+    starts: torch.Tensor,
+    steps: torch.Tensor,
+    gradients: torch.Tensor,
+    sizes: Sequence[float] = (1.0,),
+) -> list[list[Change]]:
+    """What steps are predicted to do to the return, and do: all of them in one batch.
+
+    Args:
+        player: the game and the shape of the networks.
+        starts, steps, gradients: of each step, where it begins, the displacement, and `dJ/d theta` there, `(N, P)`.
+        sizes: multiples of the displacement.
+
+    Returns:
+        For each step a `Change` for each size.
+    """
+    probe = PROBE / steps.norm(dim=1).clamp(min=torch.finfo(steps.dtype).tiny)
+    each = torch.tensor(list(sizes), dtype=steps.dtype, device=steps.device).expand(len(steps), -1)
+    lengths = torch.cat([torch.zeros_like(probe)[:, None], probe[:, None], -probe[:, None], each], dim=1)
+    thetas = starts[:, None] + lengths[..., None] * steps[:, None]
+    returns = player.expected_returns(thetas.flatten(0, 1)).unflatten(0, (len(steps), -1))
+    returns = returns - returns[:, :1]  # from one batch: what rounding they share cancels
+    bends = (returns[:, 1] + returns[:, 2]) / probe**2
+    slopes = (steps * gradients).sum(dim=1)
+    return [
+        [Change(size * slope, size**2 * bend / 2, now) for size, now in zip(sizes, row, strict=True)]
+        for slope, bend, row in zip(slopes.tolist(), bends.tolist(), returns[:, 3:].tolist(), strict=True)
+    ]
 
 
 class Here:
@@ -166,17 +199,9 @@ class Here:
 
     def changes(self, deltas: Sequence[torch.Tensor], sizes: Sequence[float] = (1.0,)) -> list[list[Change]]:
         """The same for many steps, each taken at several multiples of its length: a list per step."""
-        lengths = torch.tensor(list(sizes), dtype=self.theta.dtype, device=self.theta.device)
         steps = torch.stack(list(deltas))
-        thetas = self.theta + (lengths[None, :, None] * steps[:, None]).flatten(0, 1)
-        # together with where they start: equal roundings cancel
-        returns = self.player.expected_returns(torch.cat([self.theta[None], thetas]))
-        actual = (returns[1:] - returns[0]).unflatten(0, (len(steps), len(lengths))).tolist()
-        slopes, curvatures = (steps @ self.return_gradient).tolist(), [self.curvature(delta) for delta in deltas]
-        return [
-            [Change(size * slope, size**2 * bend / 2, now) for size, now in zip(sizes, row, strict=True)]
-            for slope, bend, row in zip(slopes, curvatures, actual, strict=True)
-        ]
+        starts, slope = self.theta.expand_as(steps), self.return_gradient.expand_as(steps)
+        return changes(self.player, starts, steps, slope, sizes)
 
     def curvature(self, delta: torch.Tensor) -> float:
         """`<delta, d^2J/d theta^2 delta>`, by differentiating twice along `delta`."""

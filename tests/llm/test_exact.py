@@ -249,6 +249,35 @@ def test_the_error_of_the_prediction_shrinks_like_the_square(here, optimiser):
         assert np.sign(changes[0].actual) == np.sign(changes[0].predicted)
 
 
+def test_many_networks_at_once(here):
+    """Policies, gradients and changes of a batch of parameter vectors against one at a time."""
+    player, mdp = here.player, here.player.game.mdp
+    others = [here.theta, here.theta + 0.1, 0.5 * here.theta]
+    thetas = torch.stack(others)
+    pi, star = (player.table(player.policies(thetas, feedback=f)) for f in (False, True))
+    g = objectives.loss_gradient(mdp, pi, star, REVERSE_KL, part="full")
+    together = player.pull_back_many(thetas, g)
+    returns = player.expected_returns(thetas)
+    for i, theta in enumerate(others):
+        one = Here(player, theta)
+        np.testing.assert_allclose(pi[..., i], one.student, rtol=1e-10)
+        np.testing.assert_allclose(star[..., i], one.self_teacher, rtol=1e-10)
+        assert float(returns[i]) == pytest.approx(one.expected_return, rel=1e-10)
+        assert error(together[i], player.loss_gradient(theta, one.self_teacher, REVERSE_KL, "full")) < 1e-10
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_the_second_order_estimate_is_the_exact_one(here, optimiser):
+    way = here.direction(here.score(here.self_teacher, CROSS_ENTROPY), optimiser)
+    delta = here.scaled(way, 1e-4)
+    assert 2 * here.change(delta).second_order == pytest.approx(here.curvature(delta), rel=1e-3)
+    thrice = here.changes([delta, -delta], [1, 3])
+    assert thrice[0][1].predicted == pytest.approx(3 * thrice[0][0].predicted)
+    assert thrice[0][1].second_order == pytest.approx(9 * thrice[0][0].second_order)
+    assert thrice[1][0].predicted == -thrice[0][0].predicted
+    assert thrice[0][1].actual == pytest.approx(here.change(3 * delta).actual, rel=1e-9)
+
+
 def test_directions(here):
     score = here.score(here.self_teacher, CROSS_ENTROPY)
     g = here.gradient(score)
