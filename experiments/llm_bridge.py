@@ -33,9 +33,9 @@ from experiments import harness, llm_bridge_plots
 from experiments import llm_bridge_pieces as pieces
 from experiments.harness import console
 from experiments.llm_bridge_cases import EDUCATION, GAMES, OBJECTIVES, OPTIMISERS, RATE, WIDTHS, Case
-from experiments.llm_bridge_tables import CELL, better, curves, damped, order, shares, signs
+from experiments.llm_bridge_tables import CELL, better, curves, damped, lowered, order, shares, signs
 
-SEEDS, CHUNK, DRAWN_SEEDS = 8, 8, 2
+SEEDS, CHUNK, DRAWN_SEEDS = 16, 8, 2
 TRAINED, TRAINED_SEEDS, JUDGED_SEEDS = ("sum", "habit"), 8, 2
 LENGTH = 30
 """Steps of a training run."""
@@ -122,18 +122,19 @@ def violated(raw: dict[str, pd.DataFrame], saved: dict[str, pd.DataFrame]) -> li
     return out
 
 
-def summary(lowered: pd.DataFrame) -> Table:
+def summary(found: pd.DataFrame) -> Table:
     """Panel (c) in words: the wide network, its own teacher."""
     table = Table(
-        title="How often a small first step lowers the return although the teacher is better (width 16, self)"
+        title="Share of first steps (KL 1e-4) that lower the return though the teacher is better, %; width 16"
     )
-    for heading in ("feedback", "objective", *(OPTIMISERS[o].label.replace("$10^{-9}$", "1e-9") for o in OPTIMISERS)):
+    for heading in ("feedback", "objective", *OPTIMISERS):
         table.add_column(heading, justify="left" if heading in ("feedback", "objective") else "right")
-    here = lowered.query("width == @WIDTHS[-1] and teacher == 'self'").set_index(["truthful", "objective", "optimiser"])
+    here = found[found["game"].isna() & (found["width"] == WIDTHS[-1]) & (found["teacher"] == "self")]
+    here = here.set_index(["truthful", "objective", "optimiser"])
     for truthful, objective in product((True, False), OBJECTIVES):
         cells = [here.loc[(truthful, objective, o)] for o in OPTIMISERS]
-        said = (f"{x['share']:.0%} ({x['lower']:.0%} to {x['upper']:.0%})" for x in cells)
-        table.add_row("truthful" if truthful else "one of several", OBJECTIVES[objective].label, *said)
+        said = (f"{x['share']:.0%} ({100 * x['lower']:.0f}-{100 * x['upper']:.0f})" for x in cells)
+        table.add_row("truthful" if truthful else "one of several", OBJECTIVES[objective].label.split(" (")[0], *said)
     return table
 
 
@@ -153,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "signs": by_size,
         "steps": raw["steps"][raw["steps"]["seed"] < args.seed + DRAWN_SEEDS],
         "exceptions": exceptions,
-        "lowered": shares(small, CELL),
+        "lowered": lowered(small),
         "noise": shares(noisy, [*CELL, "noise"]),
         "damping": damped(raw),
         "training": curves(raw["training"]),

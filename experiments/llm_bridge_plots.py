@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullFormatter
 
 from experiments import harness
 from experiments.harness import OKABE_ITO as C
@@ -62,7 +63,7 @@ def agreement(figure: Any, tables: Tables) -> None:
     low = data.loc[data["eta"] == data["eta"].min(), "error"].min() / 30
     right.plot(eta, low * (eta / eta[0]) ** 2, color="0.6", lw=0.8, ls="--")
     right.text(2e-4, low * 4e4 / 30, "slope 2", fontsize=6.5, color="0.4")
-    right.set(xscale="log", yscale="log", title="median |actual - predicted| change of return")
+    right.set(xscale="log", yscale="log", ylim=(None, 1e4), title="median |actual - predicted| change of return")
     right.set_xlabel(r"size of the step, $\sqrt{\mathrm{KL}}$")
     right.legend(loc="upper left")
     _title(figure, "(a) Gradients agree, and the error of the predicted change shrinks with the square of the step")
@@ -96,15 +97,17 @@ def predictions(figure: Any, tables: Tables) -> None:
     axes[0].set_yticks([-1e-1, -1e-3, 0, 1e-3, 1e-1], ["-0.1", "-0.001", "0", "0.001", "0.1"])
     axes[0].set_ylabel("actual change of return")
     axes[0].legend(loc="lower right", markerscale=4, handletextpad=0.2)
-    later = signs[signs["optimiser"] == "adam, later"][["clear_agree", "clear"]].sum()
-    _title(figure, "(b) What a first step is predicted to do and does, KL $10^{-4}$ to $10^{-1}$"
-           f" (later steps of Adam: {later['clear_agree']} of {later['clear']} clear ones right)")  # fmt: skip
+    _title(
+        figure,
+        "(b) What a first step is predicted to do, and does: KL $10^{-4}$ to $10^{-1}$ (counts: all sizes)",
+    )
     figure.subplots_adjust(left=0.095, right=0.985, bottom=0.19, top=0.8, wspace=0.1)
 
 
 def lowered(figure: Any, tables: Tables) -> None:
     """Panel (c)."""
     table = tables["llm_bridge_lowered"]
+    table = table[table["game"].isna()]
     cells = [(truthful, width) for truthful in (True, False) for width in WIDTHS]
     axes = figure.subplots(len(TEACHERS), len(cells), sharex=True, sharey=True)
     names = list(OBJECTIVES)
@@ -124,8 +127,7 @@ def lowered(figure: Any, tables: Tables) -> None:
             axis.set_xticks([0, 0.5, 1], ["0", "1/2", "1"])
             if teacher == "self":
                 short = "truthful" if truthful else "one of several shown"
-                size = "restricted" if width == WIDTHS[0] else "free"
-                axis.set_title(f"{short},\nwidth {width} ({size}), n = {part['n'].max()}", fontsize=7.5)
+                axis.set_title(f"{short},\nwidth {width}, n = {part['n'].max()}", fontsize=7.5)
         line[0].set_yticks(range(len(names)), [OBJECTIVES[name].label for name in names], fontsize=6.5)
         line[-1].yaxis.set_label_position("right")
         line[-1].set_ylabel(f"teacher: {TEACHERS[teacher]}", fontsize=7)
@@ -168,7 +170,7 @@ def training(figure: Any, tables: Tables) -> None:
     table = tables["llm_bridge_training"]
     table = table[table["minus"].isna()]
     games = list(table["game"].unique())
-    quantities = {"return": "return", "entropy": "entropy per token", "length": "instructions\nthat are not NOP"}
+    quantities = {"return": "return", "entropy": "entropy per token", "length": "length\n(not NOP)"}
     axes = figure.subplots(len(quantities), len(games), sharex=True, squeeze=False)
     for column, game in enumerate(games):
         for axis, (quantity, text) in zip(axes[:, column], quantities.items(), strict=True):
@@ -176,7 +178,7 @@ def training(figure: Any, tables: Tables) -> None:
             if part.empty:
                 axis.set_axis_off()
                 axis.text(
-                    0.5, 0.5, "every answer has\nthe same length", ha="center", transform=axis.transAxes, fontsize=7
+                    0.5, 0.2, "every answer has\nthe same length", ha="center", transform=axis.transAxes, fontsize=7
                 )
                 continue
             for objective in OBJECTIVES:
@@ -219,13 +221,16 @@ def estimators(figure: Any, tables: Tables) -> None:
                         f"bias {bias:.2f}", (spread, y), (5, -2), textcoords="offset points", fontsize=6, color=colour
                     )
         axis.set(xscale="log", title=GAMES[game].label, xlabel="standard deviation / norm of the gradient")
+        ticks = [t for t in (0.5, 1, 2, 3, 4, 6, 8) if axis.get_xlim()[0] < t < axis.get_xlim()[1]]
+        axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        axis.xaxis.set_minor_formatter(NullFormatter())
         for y in range(len(rows)):
             axis.axhline(y, color="0.93", lw=0.5, zorder=0)
     axes[0].set_yticks(range(len(rows)), [f"{family}: {estimator}" for family, estimator in rows], fontsize=6.5)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    axes[-1].legend(loc="lower right", title="moments")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="upper right", ncols=2)
     _title(figure, "(f) Estimators in parameter space, per rollout; no bias but where it is written")
-    figure.subplots_adjust(left=0.235, right=0.985, bottom=0.12, top=0.88, wspace=0.07)
+    figure.subplots_adjust(left=0.25, right=0.985, bottom=0.12, top=0.88, wspace=0.07)
 
 
 def draw(tables: Tables, out: Path) -> list[str]:

@@ -32,6 +32,27 @@ def shares(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*by, "n", "lowered", "share", "lower", "upper", "predicted_lower"])
 
 
+def lowered(steps: pd.DataFrame) -> pd.DataFrame:
+    """Panel (c): shares for each game and for all with one kind of feedback (`game` empty), and, paired by network, how
+    much more often an objective lowers the return than local forward CE does, with bootstrap intervals."""
+    rng = np.random.default_rng(0)
+    tables = []
+    for by in (CELL, ["game", *CELL]):
+        table = shares(steps, by)
+        keys = [k for k in by if k != "objective"]
+        rows = []
+        for key, group in steps.groupby(keys, sort=False):
+            fell = (group.set_index(["game", "seed", "objective"])["actual"] < 0).unstack("objective").astype(float)
+            picks = rng.integers(len(fell), size=(RESAMPLES, len(fell)))
+            for objective in fell:
+                more = (fell[objective] - fell["forward_ce"]).to_numpy()
+                spread = np.quantile(more[picks].mean(axis=1), [0.025, 0.975])
+                rows.append((*key, objective, more.mean(), *spread))
+        paired = pd.DataFrame(rows, columns=[*keys, "objective", "more", "more_lower", "more_upper"])
+        tables.append(table.merge(paired))
+    return pd.concat(tables, ignore_index=True)
+
+
 def signs(steps: pd.DataFrame, training: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Panel (b): sign agreement of clear predictions, first steps by size and training steps; and the exceptions."""
     later = training.dropna(subset=["predicted"]).assign(teacher="self", optimiser="adam, later", kl=np.nan)

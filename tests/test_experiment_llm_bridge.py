@@ -36,8 +36,8 @@ def test_every_file_of_the_manifest_is_there_and_nothing_is_left_half(finished):
         assert (out / name).stat().st_size > 100, name
     assert not list((out / harness.CACHE).glob(f"{harness.UNFINISHED}*"))
     assert "violated" not in printed
-    for objective in OBJECTIVES.values():
-        assert objective.label.split(" (")[0] in printed
+    for words in (OPTIMISERS, ("forward CE", "reverse KL", "Hellinger", "truthful", "of several")):
+        assert all(word in printed for word in words)
 
 
 def test_torch_gradients_are_the_cores(finished):
@@ -88,6 +88,11 @@ def test_shares_lie_in_their_intervals(finished):
         assert ((table["lower"] <= table["share"]) & (table["share"] <= table["upper"])).all()
         assert (table["n"] >= 1).all()
         assert set(table["objective"]) == set(OBJECTIVES)
+    paired = finished[2]["lowered"]
+    assert (paired.loc[paired["objective"] == "forward_ce", ["more", "more_lower", "more_upper"]] == 0).all(axis=None)
+    cell = ["truthful", "width", "teacher", "optimiser", "objective"]
+    pooled = paired[paired["game"].isna()].set_index(cell)["n"].sort_index()
+    np.testing.assert_array_equal(paired[paired["game"].notna()].groupby(cell)["n"].sum().sort_index(), pooled)
     assert set(finished[2]["noise"]["noise"]) == set(llm_bridge_pieces.NOISE)
 
 

@@ -5,9 +5,10 @@ logits `(batch, token, vocab)` and knows samples. `layout` translates.
 
 * What a student pays: `losses` (whole distributions, top-k teachers), `sampled` (one token of each).
 * What a loss is made of: `reductions` (masks, sums and means), `credit` (looking ahead, baselines, prefix weights).
-* Rung 0, a network so small that nothing has to be sampled: `network` (a causal transformer), `exact` (its policy on a
-  token MDP as a table, return and gradients in parameter space by two routes), `steps` (what an optimiser's step is
-  predicted to do to the return, and does), `moments` (bias and variance of the estimators, in parameter space).
+* Rung 0, a network so small that nothing has to be sampled: `network` (a causal transformer), `pretrain` (its first
+  education), `exact` (its policy on a token MDP as a table, return and gradients in parameter space by two routes),
+  `steps` (what an optimiser's step is predicted to do to the return, and does), `moments` (bias and variance of the
+  estimators, in parameter space).
 
 Torch is imported here and nowhere else in the library: `pip install "distil-theory[torch]"`.
 """

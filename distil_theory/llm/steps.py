@@ -214,8 +214,8 @@ class Here:
         """`|A - P A|^2 / |A|^2` in `L2(d^pi x pi)`: the share of the advantage that no step of this network can follow
         (claim 17), 0 for a table and 1 for a student that cannot move towards any improvement.
 
-        `P A` is the projection onto the span of the network's score functions, where singular values below `1e-10` of
-        the largest count as zero.
+        `P A` is the projection onto the span of the network's score functions. Directions whose singular value is below
+        `1e-5` of the largest do not count: to follow them the parameters would have to go so far that no step is small.
         """
         mdp = self.player.game.mdp
         there = torch.as_tensor(pool(mdp, solve.occupancy(mdp, self.student))).sum(dim=0)
@@ -226,6 +226,6 @@ class Here:
         k = self.jacobian.detach().cpu().double().unflatten(0, pi.shape)
         scores = size[..., None] * (k - (pi[..., None] * k).sum(dim=1, keepdim=True))
         basis, values, _ = torch.linalg.svd(scores.flatten(0, 1), full_matrices=False)
-        basis = basis[:, values > 1e-10 * values[0]]
+        basis = basis[:, values > 1e-5 * values[0]]
         target = (size * a).flatten()
         return float(1 - (basis.T @ target).square().sum() / target.square().sum())
