@@ -81,8 +81,14 @@ def _at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
-def command_line(name: str, description: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the options every experiment has; `--out` defaults to `figures/`, with `--quick` to `figures/quick/`."""
+def command_line(
+    name: str,
+    description: str,
+    argv: Sequence[str] | None = None,
+    options: Callable[[argparse.ArgumentParser], object] | None = None,
+) -> argparse.Namespace:
+    """Parse the options every experiment has, and those that `options` adds to the parser; `--out` defaults to
+    `figures/`, with `--quick` to `figures/quick/`."""
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=description)
     parser.add_argument("--quick", action="store_true", help="fewer samples: 10^5 draws instead of 10^6")
     parser.add_argument("--seed", type=_at_least(0), default=0, help="first seed (default 0)")
@@ -94,6 +100,8 @@ def command_line(name: str, description: str, argv: Sequence[str] | None = None)
         "--jobs", type=int, default=-1, help="parallel processes (default: all cores); changes no number"
     )
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier run left under --out")
+    if options is not None:
+        options(parser)
     args = parser.parse_args(argv)
     if args.jobs == 0:
         parser.error("argument --jobs: 0 processes cannot work; -1 means all cores")

@@ -68,3 +68,42 @@ def test_the_core_runs_without_torch(layer):
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """Absolute names that the file imports when it is imported: not what stands inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {
+        id(x) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for x in ast.walk(f)
+    }
+    names = set()
+    for node in ast.walk(tree):
+        if id(node) not in inside and isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif id(node) not in inside and isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_bridge_imports_torch(path):
+    if path.parent == PACKAGE / "llm":
+        return
+    found = imported_at_once(path)
+    assert not {name for name in found if name.partition(".")[0] == "torch" or name.startswith("distil_theory.llm")}
+
+
+def test_the_reader_of_immediate_imports_passes_over_functions(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text(
+        "import torch.nn\nif True:\n    from torch import optim\ndef f():\n    import jax\nclass C:\n    import tf\n"
+    )
+    assert imported_at_once(file) == {"torch.nn", "torch", "torch.optim", "tf"}
+
+
+def test_the_bridge_says_what_it_needs():
+    code = "import sys; sys.modules['torch'] = None; import distil_theory.llm"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "distil_theory.llm needs torch: pip install" in done.stderr.splitlines()[-1]

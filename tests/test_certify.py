@@ -307,6 +307,7 @@ def test_both_routes_agree_on_three_steps():
         assert checker.check(certify.text(drawn(rng)).encode())
 
 
+@pytest.mark.timeout(900)  # against hanging only: minutes of one processor, which may be shared
 def test_mutations():
     rng = random.Random(0)
     originals = [*map(contents, FILES), *(drawn(rng) for _ in range(8))]
