@@ -35,9 +35,9 @@ def drawn(seed, divergence, geometry, eta=None, features=0):
 def numbers(case, divergence, expected=("gap", "rate", "change")):
     """What the checker computes for the certificate of a case."""
     signs = {name: "+" for name in expected[: 2 if case.eta is None else 3]}
-    mdp, pi, star, _, geometry, eta, features, _ = case
+    mdp, pi, star, _, geometry, eta, features, objective = case
     c = certify.certificate(
-        mdp, pi, star, GENERATORS[divergence], geometry, eta, signs, "drawn", "drawn", features or None
+        mdp, pi, star, GENERATORS[divergence], geometry, eta, signs, "drawn", "drawn", features or None, objective
     )
     return checker.quantities(checker.read(certify.text(c).encode()))
 
@@ -49,6 +49,25 @@ def test_rates_are_those_of_the_library_exactly(seed, features):
         for geometry in ["natural", *(["euclidean"] if not features else [])]:
             case = drawn(seed, divergence, geometry, features=features)
             assert numbers(case, divergence) == {"gap": case.gap(), "rate": case.rate()}
+
+
+@pytest.mark.parametrize("objective", ["weighted", "full"])
+@pytest.mark.parametrize("seed", range(2))
+def test_rates_of_other_objectives_are_those_of_the_library_exactly(seed, objective):
+    for divergence in ("pearson_chi2", "neyman_chi2"):
+        for geometry, features in (("natural", 0), ("natural", 2), ("euclidean", 0)):
+            case = drawn(seed, divergence, geometry, features=features)._replace(objective=objective)
+            assert numbers(case, divergence) == {"gap": case.gap(), "rate": case.rate()}
+
+
+@pytest.mark.parametrize(("divergence", "objective"), [("forward_kl", "full cross-entropy"), ("reverse_kl", "full")])
+def test_rates_of_other_objectives_with_logarithms(divergence, objective):
+    for geometry in ("natural", "euclidean"):
+        case = drawn(1, divergence, geometry)._replace(objective=objective)
+        with ctx.workprec(200):
+            difference = arb(numbers(case, divergence)["rate"]) - case.in_balls().rate()
+            assert difference.contains(0)
+            assert difference.rad() < 1e-30
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -322,3 +322,14 @@ def test_damaged_bytes_are_refused_with_a_reason():
         except checker.Refused as reason:
             assert str(reason)  # noqa: PT017  # anything else is an error of the test
     assert same < 1000
+
+
+def test_objectives_that_do_not_go_with_the_rest():
+    base = json.loads(GOOD)
+    for objective in ("weighted", "full"):
+        proximal = base | {"objective": objective, "geometry": "proximal"}
+        refused(json.dumps(proximal).encode(), "an objective other than the local one is not proximal")
+    entropy = base | {"objective": "full cross-entropy"}
+    refused(json.dumps(entropy).encode(), r"cross-entropy goes with the divergence u \* log\(u\)")
+    assert checker.read(json.dumps(entropy | {"divergence": "u * log(u)"}).encode()).objective == "full cross-entropy"
+    refused(json.dumps(base | {"objective": "local"}).encode(), "objective of the certificate is not of the form")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import random
 import subprocess
@@ -154,6 +155,32 @@ def test_powers_of_balls_around_zero():
     assert checker.power(fmpq(0), fmpq(0)) == 1
     with ctx.workprec(64):
         assert checker.power(fmpq(2), fmpq(10**6)).contains(arb(2) ** 10**6)
+
+
+def test_the_absolute_value_of_a_ball_around_zero():
+    for ball in (arb(0, 1), arb(0, 0.25)):
+        value, slope = checker.function("abs", ball)
+        assert value.contains(ball.abs_upper())
+        assert slope.contains(-1)
+        assert slope.contains(1)
+        assert slope.abs_upper() < 1.1
+    assert checker.function("abs", arb(2, 1))[1] == 1
+    assert checker.function("abs", arb(-2, 1))[1] == -1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("(u - 1) ** 0", (1, 0, -1)), ("(u - 1) ** 1", (0, 1, 1)), ("(u - 1) ** (3 / 2)", (0, 0, 0))],
+)
+def test_powers_of_zero_and_their_derivatives(text, found):
+    assert checker.derivative(ast.parse(text, mode="eval").body, fmpq(1)) == found
+
+
+def test_what_is_no_zero_at_one_is_seen_by_many_bits():
+    """`log 2 - log(2 + 10^-300)` at 1: 512 bits would not do."""
+    data = json.loads(FILES[0].read_text()) | {"divergence": "-log(u) + log(2) - log(2 + 10 ** (-300))"}
+    with pytest.raises(checker.Refused, match=r"^f\(1\) is -5\.0000e-301, not 0$"):
+        checker.check(json.dumps(data).encode())
 
 
 def test_a_reader_that_has_seen_enough():

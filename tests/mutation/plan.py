@@ -50,7 +50,13 @@ PLANS = {
         ),
     ),
     "checker": Plan(
-        [_files("test_checker_refusals test_checker_limits test_checker test_checker_numbers"), _files("test_certify")],
-        ("tests/test_certify.py::test_mutations", "tests/test_certify.py::test_the_commands"),
+        [
+            _files("test_checker_refusals test_checker_limits test_checker test_checker_numbers"),
+            _files("test_checker_work test_certify"),
+        ],
+        (
+            "tests/test_checker_work.py::test_every_file_comes_to_an_end",
+            *("tests/test_certify.py::test_mutations", "tests/test_certify.py::test_the_commands"),
+        ),
     ),
 }
