@@ -55,7 +55,7 @@ def _violated_steps(t: Tables) -> list[str]:
             out.append(f"claim 17: the error exceeds the bound by {x.worst_excess:.1e} at share {x.share}")
         if x.share == 0 and x.value != 0:
             out.append(f"claim 17: a compatible class ({x[1]}) lowers the return")
-    hints = t["hints"].groupby(["instance", "divergence"], sort=False).first().reset_index()
+    hints = t["hints"].drop_duplicates(["instance", "divergence"])
     for x in hints[hints["instance"].map(steps.HINTS)].itertuples():
         if not x.rate >= x.promised_rate - 1e-12:
             out.append(f"claim 19: {x.instance}, {x.divergence}: rate {x.rate}, promised {x.promised_rate}")

@@ -185,7 +185,7 @@ ERRORS = [
     ("ratios whose mean is not 1", "claims/chance_lookahead.py", "y, score = (1 - p * x) / (1 - p)", "y, score = (1 + p * x) / (1 - p)", "chance_lookahead", "one more"),
     ("e = delta/V", "claims/chance_lookahead.py", "e = delta / (2 * v)", "e = delta / v", "chance_lookahead", "the fork's"),
     ("q K <= delta c", "claims/chance_lookahead.py", "(delta * c / 8 - t)", "(delta * c - t)", "chance_lookahead", "the three"),
-    ("slopes from 0 instead of 1", "claims/chance_lookahead.py", "slopes = F(x) / (x - 1) - F(y) / (y - 1)", "slopes = F(x) / x - F(y) / y", "chance_lookahead", "`c > 0`"),
+    ("slopes from 0 instead of 1", "claims/chance_lookahead.py", "slopes = F(x) / (x - 1) - F(y) / (y - 1)", "slopes = F(x) / x - F(y) / y", "chance_lookahead", "c > 0"),
     ("one token", "claims/chance_lookahead.py", "for n in (1, 3)", "for n in (1, 1)", "chance_lookahead", "total variation"),
     ("a rate that rises", "claims/chance_lookahead.py", "return -rate / delta", "return rate / delta", "chance_lookahead", MARGIN),
 ]  # fmt: skip
