@@ -2,7 +2,7 @@ r"""Rung 0: do the statements of the tables survive on a network? A small transf
 
     python -m experiments.llm_bridge [--quick] [--device cpu|cuda] [--seed N] [--seeds N] [--out DIR] [--jobs N]
 
-Networks of two widths (fewer parameters than free logits, and ten times as many) play five token games; the teacher is
+Networks of two widths, one too narrow to move every prefix freely (claim 17), play five token games; the teacher is
 the network itself with feedback in its context, or the exactly conditioned student. Six panels, each from its table:
 
 (a) `llm_bridge_gradients.csv`: torch gradients against the core's; `llm_bridge_order.csv`: the error of the predicted
