@@ -12,6 +12,7 @@ from experiments import harness, llm_bridge, llm_bridge_pieces
 from experiments.llm_bridge_cases import GAMES, OBJECTIVES, OPTIMISERS, WIDTHS, Case, educated
 from experiments.llm_bridge_tables import better, curves, order, shares, signs
 
+pytestmark = pytest.mark.timeout(1200)  # against hanging only: the quick run may share its processor
 TABLES = (
     *("networks", "gradients", "order", "signs", "steps", "exceptions", "lowered"),
     *("noise", "damping", "training", "estimators"),

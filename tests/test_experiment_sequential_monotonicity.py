@@ -16,6 +16,7 @@ from experiments import harness, sequential_curves, sequential_plots
 from experiments import sequential_monotonicity as experiment
 from experiments import sequential_sweeps as sweeps
 
+pytestmark = pytest.mark.timeout(1200)  # against hanging only: the quick run may share its processor
 TABLES = ("horizon", "steps", "curves", "curve_marks", "safe_gaps", "failures", "feedback", "band", "needed")
 
 
