@@ -218,4 +218,5 @@ def _mixture_weight(text: str, eta: sympy.Expr) -> sympy.Expr | None:
     h, _ = scores(text)
     weight = calculus.simplified(eta * calculus.derivative(h).subs(U, 1))
     line = 1 - weight + weight * U
-    return weight if calculus.vanishes(sympy.exp(eta * (h - h.subs(U, 1))) - line) else None
+    rise = sympy.expand(eta * (h - h.subs(U, 1)))  # else `exp` would raise constants to large powers, as in 3^(10^6)
+    return weight if calculus.vanishes(sympy.exp(rise) - line) else None

@@ -201,6 +201,7 @@ def test_safe_steps_at_the_edges():
     assert safe_steps("3 * (u - 1)") == sympy.Interval.open(0, sympy.oo)  # nothing moves
     assert isinstance(safe_step("3 * (u - 1)", 7), Affine)
     assert safe_steps("-sqrt(2) * log(u)") == sympy.FiniteSet(sympy.sqrt(2) / 2)
+    assert safe_steps("10 ** 6 * (-log(u) * log(3))") == sympy.FiniteSet(1 / (10**6 * sympy.log(3)))  # not 3^(10^6)
     assert safe_steps("-log(u) + abs(u - 5) - 4") is sympy.EmptySet  # reverse KL on either side of a jump
     assert safe_steps("sqrt(u ** 2 - 2 * u + 1)") is sympy.EmptySet  # a kink that hides
 
