@@ -198,6 +198,11 @@ def save_manifest(path: Path, args: argparse.Namespace, files: Sequence[str], se
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
 
 
+def empty(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """A violation for each table without rows: there a check would find nothing wrong."""
+    return [f"there is nothing in the table {name}" for name, table in tables.items() if table.empty]
+
+
 def finish(violations: Sequence[str]) -> None:
     """Exit with status 1 and the reasons if any claim was violated."""
     for violation in violations:

@@ -99,7 +99,9 @@ def collected(args: argparse.Namespace) -> dict[str, pd.DataFrame]:
 
 def violated(raw: dict[str, pd.DataFrame], saved: dict[str, pd.DataFrame]) -> list[str]:
     """Which rows contradict what must hold."""
-    out = []
+    checked = raw | {name: saved[name] for name in ("llm_bridge_signs", "llm_bridge_order")}
+    if out := harness.empty(checked):
+        return out
     for precision, limit in TOLERANCE.items():
         worst = raw["gradients"].query("precision == @precision")["error"].max()
         if not worst <= limit:
@@ -108,16 +110,16 @@ def violated(raw: dict[str, pd.DataFrame], saved: dict[str, pd.DataFrame]) -> li
     if agree < AGREEMENT * clear:
         out.append(f"{clear - agree} of {clear} clear predictions have the wrong sign")
     small = saved["llm_bridge_order"].query("1e-11 < kl < 1e-9")["exponent"]
-    if not ((small - 2).abs() < 0.1).all():
+    if small.empty or not ((small - 2).abs() < 0.1).all():
         out.append(f"the error of the prediction shrinks with the exponents {small.tolist()}, not 2")
     free = raw["networks"].query("incompatibility < @COMPATIBLE")[["game", "width", "seed"]]
     told = better(raw, raw["damping"]).merge(free)
     told = told[(told["objective"] == "prefix") & (told["damping"] == OPTIMISERS["undamped"].damping)]
     off = (told["rate"] / told["gap"] - 1).abs()
-    if (off > 0.01).any():
+    if not (off <= 0.01).all():
         out.append(f"claims 2 and 17: a compatible network misses its gap by {off.max():.1e} of it")
     steps = raw["steps"].merge(free).query("truthful and teacher == 'exact' and optimiser == 'undamped' and kl < 1e-7")
-    wrong = steps[steps["objective"].isin(SAFE_WHEN_TRUTHFUL) & (steps["predicted"] < 0)]
+    wrong = steps[steps["objective"].isin(SAFE_WHEN_TRUTHFUL) & ~(steps["predicted"] >= 0)]
     out += [f"claim 19: a truthful hint harms a compatible network: {row._asdict()}" for row in wrong.itertuples()]
     return out
 

@@ -67,6 +67,12 @@ def networks(here: Here) -> dict[str, Any]:
     }
 
 
+def _agreement(dtype: torch.dtype, quantity: str, route: str, found: torch.Tensor, wanted: torch.Tensor) -> Any:
+    """The row of one gradient."""
+    error = float((found.detach().double() - wanted).norm() / wanted.norm())
+    return {"precision": str(dtype).removeprefix("torch."), "quantity": quantity, "route": route, "error": error}
+
+
 def gradients(here: Here, case: Case) -> Rows:
     """Panel (a): the gradients of torch against the core's, in two precisions, by two routes."""
     game, expert = here.player.game, here.self_teacher
@@ -78,20 +84,17 @@ def gradients(here: Here, case: Case) -> Rows:
         player, theta = exact.Player(game, shape), here.theta.to(dtype)
         other = Here(player, theta)
         theta = theta.clone().requires_grad_()
-
-        def told(quantity: str, route: str, found: torch.Tensor, wanted: torch.Tensor) -> None:
-            error = float((found.detach().double() - wanted).norm() / wanted.norm())
-            rows.append({"precision": str(dtype)[6:], "quantity": quantity, "route": route, "error": error})  # noqa: B023
-
-        told("return", "autograd", torch.autograd.grad(player.expected_return(theta), theta)[0], here.return_gradient)
+        found = torch.autograd.grad(player.expected_return(theta), theta)[0]
+        rows.append(_agreement(dtype, "return", "autograd", found, here.return_gradient))
         for name, o in OBJECTIVES.items():
             weight = objectives.occupancy_ratio(game.mdp, here.student, expert) if o.weighted else None
             wanted = here.gradient(here.score(expert, o.divergence, o.part, weight))
             loss = player.loss(theta, expert, o.divergence, o.part, weight)
-            told(name, "autograd", torch.autograd.grad(loss, theta)[0], wanted)
+            rows.append(_agreement(dtype, name, "autograd", torch.autograd.grad(loss, theta)[0], wanted))
             clip = float("inf") if o.weighted else None
             each = moments.estimates(other, expert, o.divergence, every, part=o.part, clip=clip)
-            told(name, "losses on every rollout", other.jacobian.T @ (torch.as_tensor(law).to(each) @ each), wanted)
+            found = other.jacobian.T @ (torch.as_tensor(law).to(each) @ each)
+            rows.append(_agreement(dtype, name, "losses on every rollout", found, wanted))
     return rows
 
 

@@ -37,7 +37,7 @@ ENOUGH = 1000
 
 def violated(tables: dict[str, pd.DataFrame]) -> list[str]:
     """Which rows contradict a theorem, or do not show what it says."""
-    if empty := [f"there is nothing in the table {name}" for name, table in tables.items() if table.empty]:
+    if empty := harness.empty(tables):
         return empty
     out = []
     for row in tables["horizon"].query("not holds").itertuples():

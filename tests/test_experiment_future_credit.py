@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +17,7 @@ from distil_theory.spec import TabularMDP
 from experiments import harness
 from experiments.future_credit import __main__ as command
 from experiments.future_credit import answers, frontier, random_problems, steps, training, verdicts
+from tests.quick import quick_run
 
 TABLES = ("fork", "learning", "steps", "signs", "bound", "bound_counts", "trap", "length", "length_limits", "leak",
           "leak_rates", "hints", "frontier", "errors", "crossings")  # fmt: skip
@@ -29,12 +28,11 @@ pytestmark = pytest.mark.timeout(900)  # the quick run takes 40 s of one process
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("future_credit")
-    options = ["--quick", "--out", str(out), "--jobs", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.future_credit", *options], cwd=harness.ROOT, capture_output=True, text=True
+    return (
+        out,
+        quick_run("future_credit", out),
+        {name: pd.read_csv(out / f"future_credit_{name}.csv") for name in TABLES},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout, {name: pd.read_csv(out / f"future_credit_{name}.csv") for name in TABLES}
 
 
 def test_every_file_of_the_manifest_is_there_and_the_verdicts_are_told(finished):

@@ -1,8 +1,6 @@
 """`python -m experiments.llm_bridge` as a user runs it: tables, pictures, verdicts."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ import pytest
 from experiments import harness, llm_bridge, llm_bridge_pieces
 from experiments.llm_bridge_cases import GAMES, OBJECTIVES, OPTIMISERS, WIDTHS, Case, educated
 from experiments.llm_bridge_tables import better, curves, order, shares, signs
+from tests.quick import quick_run
 
 pytestmark = pytest.mark.timeout(1200)  # against hanging only: the quick run may share its processor
 TABLES = (
@@ -22,10 +21,7 @@ TABLES = (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("llm_bridge")
-    command = [sys.executable, "-m", "experiments.llm_bridge", "--quick", "--out", str(out), "--jobs", "1"]
-    done = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout, {name: pd.read_csv(out / f"llm_bridge_{name}.csv") for name in TABLES}
+    return out, quick_run("llm_bridge", out), {name: pd.read_csv(out / f"llm_bridge_{name}.csv") for name in TABLES}
 
 
 def test_every_file_of_the_manifest_is_there_and_nothing_is_left_half(finished):
@@ -157,8 +153,13 @@ def test_violations_are_noticed():
     assert "in float64" in said("gradients", "error", np.nan, 1)[0]
     assert "20 of 1000 clear predictions" in said("llm_bridge_signs", "clear_agree", 980)[0]
     assert "exponents [1.5]" in said("llm_bridge_order", "exponent", 1.5)[0]
-    assert "claims 2 and 17" in said("damping", "rate", 0.3)[0]
-    assert "claim 19" in said("steps", "predicted", -1e-4)[0]
+    for missing in (0.3, np.nan):
+        assert "claims 2 and 17" in said("damping", "rate", missing)[0]
+    for lower in (-1e-4, np.nan):
+        assert "claim 19" in said("steps", "predicted", lower)[0]
+    assert "exponents []" in said("llm_bridge_order", "kl", 1e-2)[0]
+    for name in raw:
+        assert llm_bridge.violated(raw | {name: raw[name][:0]}, saved) == [f"there is nothing in the table {name}"]
     assert said("networks", "incompatibility", 0.1) == []
 
 

@@ -1,8 +1,6 @@
 """`python -m experiments.sequential_monotonicity` as a user runs it; its numbers against others, its verdicts."""
 
 import json
-import subprocess
-import sys
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -15,6 +13,7 @@ from scipy.special import comb
 from experiments import harness, sequential_curves, sequential_plots
 from experiments import sequential_monotonicity as experiment
 from experiments import sequential_sweeps as sweeps
+from tests.quick import quick_run
 
 pytestmark = pytest.mark.timeout(1200)  # against hanging only: the quick run may share its processor
 TABLES = ("horizon", "steps", "curves", "curve_marks", "safe_gaps", "failures", "feedback", "band", "needed")
@@ -23,10 +22,11 @@ TABLES = ("horizon", "steps", "curves", "curve_marks", "safe_gaps", "failures", 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("sequential")
-    command = [sys.executable, "-m", "experiments.sequential_monotonicity", "--quick", "--out", str(out), "--jobs", "1"]
-    done = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout, {name: pd.read_csv(out / f"sequential_monotonicity_{name}.csv") for name in TABLES}
+    return (
+        out,
+        quick_run("sequential_monotonicity", out),
+        {name: pd.read_csv(out / f"sequential_monotonicity_{name}.csv") for name in TABLES},
+    )
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """`python -m experiments.worst_case` as a user runs it: tables, pictures, verdicts."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ import pytest
 from distil_theory.divergences import BY_NAME
 from distil_theory.worst_case import Curve, largest_gap
 from experiments import harness, worst_case
+from tests.quick import quick_run
 
 TABLES = ("", "_curves", "_steps", "_safe_gap", "_instances", "_boundary", "_counterexamples")
 
@@ -18,10 +17,7 @@ TABLES = ("", "_curves", "_steps", "_safe_gap", "_instances", "_boundary", "_cou
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("worst_case")
-    command = [sys.executable, "-m", "experiments.worst_case", "--quick", "--out", str(out), "--jobs", "1"]
-    done = subprocess.run(command, cwd=harness.ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out, done.stdout, {name: pd.read_csv(out / f"worst_case{name}.csv") for name in TABLES}
+    return out, quick_run("worst_case", out), {name: pd.read_csv(out / f"worst_case{name}.csv") for name in TABLES}
 
 
 def test_every_file_of_the_manifest_is_there_and_nothing_is_left_half(finished):

@@ -32,6 +32,12 @@ def title(figure: Any, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
 
 
+def legend(figure: Any, mark: Line2D) -> None:
+    """The four objectives and one mark, below a panel."""
+    entries = [*handles(("local", "full_kl", "full_ce", "weighted")), mark]
+    figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
+
+
 def handles(objectives: Iterable[str]) -> list[Line2D]:
     """Entries of a legend."""
     return [Line2D([], [], color=LOOK[o][0], ls=LOOK[o][1], lw=LOOK[o][2], label=NAMES[o]) for o in objectives]

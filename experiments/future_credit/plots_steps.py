@@ -10,7 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from distil_theory.divergences import BY_NAME
 from experiments import harness
-from experiments.future_credit.look import LOOK, LOWERS, NAMES, RAISES, Tables, handles, title
+from experiments.future_credit.look import LOOK, LOWERS, NAMES, RAISES, Tables, legend, title
 from experiments.harness import LINES
 from experiments.harness import OKABE_ITO as C
 
@@ -40,9 +40,7 @@ def steps(figure: Any, tables: Tables) -> None:
         axis.set_ylabel("return of the student")
     for axis in axes[1]:
         axis.set_xlabel(r"size $\eta$ of the natural step")
-    entries = handles(("local", "full_kl", "full_ce", "weighted"))
-    entries.append(Line2D([], [], color="0.3", lw=0.5, label="tangents (claims 1, 10)"))
-    figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
+    legend(figure, Line2D([], [], color="0.3", lw=0.5, label="tangents (claims 1, 10)"))
     title(figure, "(c) Looking ahead can lower the return although the expert is better, and where it helps")
     figure.subplots_adjust(left=0.085, right=0.985, bottom=0.19, top=0.87, wspace=0.34, hspace=0.5)
 

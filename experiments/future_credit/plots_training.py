@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.lines import Line2D
 
-from experiments.future_credit.look import LOOK, Tables, handles, title
+from experiments.future_credit.look import LOOK, Tables, handles, legend, title
 from experiments.harness import OKABE_ITO as C
 
 
@@ -40,9 +40,7 @@ def fork(figure: Any, tables: Tables) -> None:
     right.set(ylabel="return of that student", ylim=(0, 1.08), title="what it earns")
     for axis in (left, right):
         axis.set(xlabel="tokens $k$ after the branch", xticks=sorted(table["k"].unique()))
-    entries = handles(("local", "full_kl", "full_ce", "weighted"))
-    entries.append(Line2D([], [], marker="o", ls="", mfc="none", color="0.3", ms=4, label="marks: trained to the end"))
-    figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
+    legend(figure, Line2D([], [], marker="o", ls="", mfc="none", color="0.3", ms=4, label="marks: trained to the end"))
     title(
         figure, "(a) Looking ahead pays where the student can only guess what follows, the more the longer (claim 10a)"
     )
@@ -64,9 +62,7 @@ def learning(figure: Any, tables: Tables) -> None:
                  xlim=(0, here["step"].max()))  # fmt: skip
     figure.axes[0].set_ylabel("return of the student")
     figure.axes[0].text(2, 0.92, "best that sees no bit", fontsize=6.5)
-    entries = handles(("local", "full_kl", "full_ce", "weighted"))
-    entries.append(Line2D([], [], marker="<", ls="", color="0.3", ms=4, label="closed form of the end"))
-    figure.legend(handles=entries, loc="lower center", ncols=5, columnspacing=1.0, handlelength=2.4)
+    legend(figure, Line2D([], [], marker="<", ls="", color="0.3", ms=4, label="closed form of the end"))
     title(
         figure, "(b) The same while it learns: weights and cross-entropy-to-go follow the expert into the branch, too"
     )

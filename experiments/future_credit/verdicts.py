@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
+from experiments import harness
 from experiments.future_credit import frontier, steps, training
 from experiments.future_credit.look import Tables
 
@@ -15,8 +16,7 @@ NEAR = 1e-6
 
 def violated(t: Tables) -> list[str]:
     """Which rows contradict a claim, or leave unreached what training should reach."""
-    empty = [f"there is nothing in the table {name}" for name, table in t.items() if table.empty]
-    return empty or [*_violated_training(t), *_violated_steps(t), *_violated_frontier(t["frontier"])]
+    return harness.empty(t) or [*_violated_training(t), *_violated_steps(t), *_violated_frontier(t["frontier"])]
 
 
 def _violated_training(t: Tables) -> list[str]:
