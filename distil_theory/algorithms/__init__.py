@@ -1,0 +1,61 @@
+r"""The complete loop of DistIL beside its rivals (THEORY section 13): one loop, three choices.
+
+    teacher     who is imitated: the student that has read the feedback, now or averaged, or another expert
+    objective   what is minimised: a disagreement with the teacher, or minus the outcome
+    update      how a step is taken: natural, Euclidean, proximal, KL trust region, PPO's clipped ratio
+
+    DistIL          feedback    forward cross-entropy: local, full (CE- or KL-to-go), prefix-weighted
+    SDPO            feedback    reverse KL
+    OPSD            feedback    Jensen-Shannon
+    GRPO, RLVR      nobody      group-normalised outcome
+    DAgger          expert      forward cross-entropy to labels, at the student's states of all rounds
+    cloning         expert      forward cross-entropy to labels, at the expert's states
+
+`run` does it with exact expectations or with rollouts: `Disagreement` and `Outcome` turn either into a `Push`, and what
+follows cannot tell them apart. Students train side by side along the last axis.
+"""
+
+from distil_theory.algorithms.loop import Algorithm, Run, run
+from distil_theory.algorithms.presets import (
+    ALGORITHMS,
+    CLONING,
+    DAGGER,
+    DISTIL,
+    DISTIL_CE_TO_GO,
+    DISTIL_KL_TO_GO,
+    DISTIL_WEIGHTED,
+    GRPO,
+    OPSD,
+    RLVR,
+    SDPO,
+    named,
+)
+from distil_theory.algorithms.rollouts import Sampling
+from distil_theory.algorithms.signals import Disagreement, Outcome
+from distil_theory.algorithms.tasks import Task
+from distil_theory.algorithms.teachers import Teacher
+from distil_theory.algorithms.updating import Update
+
+__all__ = [
+    "ALGORITHMS",
+    "CLONING",
+    "DAGGER",
+    "DISTIL",
+    "DISTIL_CE_TO_GO",
+    "DISTIL_KL_TO_GO",
+    "DISTIL_WEIGHTED",
+    "GRPO",
+    "OPSD",
+    "RLVR",
+    "SDPO",
+    "Algorithm",
+    "Disagreement",
+    "Outcome",
+    "Run",
+    "Sampling",
+    "Task",
+    "Teacher",
+    "Update",
+    "named",
+    "run",
+]
