@@ -15,7 +15,10 @@ r"""The complete loop of DistIL beside its rivals (THEORY section 13): one loop,
 follows cannot tell them apart. Students train side by side along the last axis.
 """
 
+from distil_theory.algorithms.diagnostics import agreement, cosines, first_order_error
+from distil_theory.algorithms.disagreement import Disagreement
 from distil_theory.algorithms.loop import Algorithm, Run, run
+from distil_theory.algorithms.outcome import Outcome
 from distil_theory.algorithms.presets import (
     ALGORITHMS,
     CLONING,
@@ -31,7 +34,6 @@ from distil_theory.algorithms.presets import (
     named,
 )
 from distil_theory.algorithms.rollouts import Sampling
-from distil_theory.algorithms.signals import Disagreement, Outcome
 from distil_theory.algorithms.tasks import Task
 from distil_theory.algorithms.teachers import Teacher
 from distil_theory.algorithms.updating import Update
@@ -56,6 +58,9 @@ __all__ = [
     "Task",
     "Teacher",
     "Update",
+    "agreement",
+    "cosines",
+    "first_order_error",
     "named",
     "run",
 ]

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from distil_theory import solve, validate
+from distil_theory.algorithms.disagreement import Disagreement
+from distil_theory.algorithms.outcome import Outcome
 from distil_theory.algorithms.rollouts import Sampling
-from distil_theory.algorithms.signals import Disagreement, Moment, Objective, Outcome
+from distil_theory.algorithms.signals import Moment
 from distil_theory.algorithms.tasks import Task
 from distil_theory.algorithms.teachers import Teacher
 from distil_theory.algorithms.updating import Update, normalised
@@ -39,7 +41,7 @@ class Algorithm:
 
     name: str
     teacher: Teacher | None
-    objective: Objective
+    objective: Disagreement | Outcome
     update: Update = field(default_factory=Update)
 
     def __post_init__(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from distil_theory.algorithms.disagreement import Disagreement
 from distil_theory.algorithms.loop import Algorithm
-from distil_theory.algorithms.signals import Disagreement, Outcome
+from distil_theory.algorithms.outcome import Outcome
 from distil_theory.algorithms.teachers import Teacher
 from distil_theory.algorithms.updating import Update
 from distil_theory.divergences import CROSS_ENTROPY, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL

@@ -150,7 +150,7 @@ class Task:
     @cached_property
     def reachable(self) -> np.ndarray:
         """Where an episode may be, `(H,S)`."""
-        reached: list[np.ndarray] = [(self.initial > 0).any(axis=1)]
+        reached = [np.asarray((self.initial > 0).any(axis=1))]
         for h in range(self.mdp.shape[0] - 1):
             reached.append(self._ways(h, reached[-1]) > 0)
         return np.stack(reached)

@@ -68,7 +68,8 @@ class TokenMDP:
 
     Attributes:
         mdp: the problem `(H, S, A)`; the student observes (problem, prefix), not the feedback.
-        consistent: reward `(H,S,A)`: 1 for finishing an answer that agrees with the feedback.
+        consistent: reward `(H,S,A)`: 1 for finishing an answer that agrees with the feedback; if what is said may be
+            wrong, its likelihood for that answer, up to a factor (`feedback`).
         tree: the prefixes.
         vocabulary: text of every token id; the first `A` are the actions, the others occur in prompts and feedback.
         problems: a name each.
@@ -76,7 +77,7 @@ class TokenMDP:
         hints: token ids that only the teacher reads, per problem and feedback.
         law: probability of each feedback given the problem, an array per problem.
         right: answers that are right, booleans `(answers,)` per problem.
-        agree: answers that agree, booleans `(answers,)` per problem and feedback.
+        agree: answers that agree (that the feedback does not rule out), booleans `(answers,)` per problem and feedback.
     """
 
     mdp: TabularMDP
