@@ -1,0 +1,90 @@
+r"""One algorithm in one world: 50 students side by side, with exact expectations or with rollouts.
+
+Every step of every algorithm is a natural one of the same size, `KL(old||new) = DELTA` nats per episode along the
+student's own states: what is compared is where they point, not how far they go. With their own step sizes, whichever
+is largest would win: up to a noise that only rewards have, larger steps are better in worlds as small as these.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distil_theory import success
+from distil_theory.algorithms import ALGORITHMS, Algorithm, Run, Sampling, Update, named, run
+from distil_theory.instances.token_mdp import TokenMDP
+from distil_theory.number_systems import Array
+from experiments.loop import worlds
+
+STEPS, DELTA = 40, 0.01
+SAMPLING = Sampling(prompts=8, group=8)
+MODES = ("exact", "sampled")
+NAMES = tuple(a.name for a in ALGORITHMS)
+ATTEMPTS = (1, 8, 16)
+VOTES = 16
+CHECKS = (0, 10, 20, STEPS)
+"""Steps after which answers are counted, besides the start."""
+ROUNDING = 1e-12
+"""A change of the return below this is none."""
+
+
+class Curves(NamedTuple):
+    """What a run leaves: `(T+1,N)` of `returns`, `entropy`, `length`; `change (T,N)`; `best (N,)`; `rollouts`, `queries`
+    `(T+1,)`; and by number of answers, at `CHECKS`, `passed (C,3,N)` and `voted (C,N)`, NaN where nobody can vote."""
+
+    returns: Array
+    entropy: Array
+    length: Array
+    change: Array
+    best: Array
+    rollouts: Array
+    queries: Array
+    passed: Array
+    voted: Array
+
+    @property
+    def score(self) -> Array:
+        """0 for the first student, 1 for the best that sees the state: `(T+1,N)`."""
+        return (self.returns - self.returns[0]) / (self.best - self.returns[0])
+
+    @property
+    def area(self) -> Array:
+        """Mean score over training, `(N,)`."""
+        return self.score[1:].mean(axis=0)
+
+
+def same_size(name: str, delta: float = DELTA) -> Algorithm:
+    """The preset, moved by natural steps of one KL."""
+    return named(name).but(update=Update("kl", delta=delta))
+
+
+def train(world: str, mode: str, name: str, n: int, seed: int) -> Curves:
+    """`n` students of a world, `STEPS` steps."""
+    here = worlds.world(world, n, seed)
+    sampling = SAMPLING if mode == "sampled" else None
+    keep = CHECKS if world in worlds.GAMES else ()
+    record = run(here.task, same_size(name), STEPS, student=here.students, sampling=sampling, seed=seed, keep=keep)
+    passed = np.stack([record.pass_at(k)[list(CHECKS)] for k in ATTEMPTS], axis=1)
+    return Curves(record.returns, record.entropy, record.length, record.change, np.array(here.best), record.rollouts,
+                  record.queries, passed, votes(world, record))  # fmt: skip
+
+
+def votes(world: str, record: Run) -> Array:
+    """Maj@16 at `CHECKS`, `(C,N)`: a mean over problems."""
+    if world not in worlds.GAMES:
+        return np.full((len(CHECKS), record.returns.shape[1]), np.nan)
+    return np.stack([majority(worlds.game(world), record.snapshots[t]) for t in CHECKS])
+
+
+def majority(game: TokenMDP, policy: Array) -> Array:
+    """Maj@16 of students `(H,S,A,N)`, `(N,)`."""
+    total: Any = 0
+    for p, right in enumerate(game.right):
+        law = np.ones((len(right), policy.shape[3]))
+        for z, tokens in enumerate(game.tree.finished()):
+            for h, token in enumerate(tokens):
+                law[z] *= policy[h, game.state_index(p, 0, tokens[:h]), token]
+        # wrong answers are never right together: it matters how they are spread
+        total = total + success.maj_at_n(law / law.sum(axis=0), right * 1.0, VOTES)
+    return total / len(game.right)
