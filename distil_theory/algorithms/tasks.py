@@ -142,6 +142,13 @@ class Task:
         return rows * (steps // len(rows))
 
     @cached_property
+    def back(self) -> list[scipy.sparse.csr_array]:
+        """The transposes of `sparse`."""
+        assert self.sparse is not None
+        kinds = [p.T.tocsr() for p in self.sparse[: self.kinds]]
+        return kinds * (len(self.sparse) // len(kinds))
+
+    @cached_property
     def successor(self) -> np.ndarray | None:
         """The next state `(kinds,S,A)` of a single problem without chance; `None` otherwise."""
         p = self.mdp.transition[: self.kinds]
@@ -195,7 +202,7 @@ class Task:
         for h in range(steps - 1):
             flow = d[h][:, None] * pi[h]
             if self.sparse is not None:
-                d[h + 1] = self.sparse[h].T @ flow.reshape(-1, flow.shape[-1])
+                d[h + 1] = self.back[h] @ flow.reshape(-1, flow.shape[-1])
             else:
                 d[h + 1] = np.einsum("iab,iajb->jb", flow, self.mdp.transition[h])
         return d

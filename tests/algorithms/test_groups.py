@@ -30,7 +30,9 @@ def brute(values, p, group, normalise):
 
 
 @pytest.mark.parametrize("normalise", [True, False])
-@pytest.mark.parametrize(("values", "group"), [((0, 1), 2), ((0, 1), 5), ((0, 0.5, 1), 4), ((1, -2, 0.3), 3), ((7,), 3)])
+@pytest.mark.parametrize(
+    ("values", "group"), [((0, 1), 2), ((0, 1), 5), ((0, 0.5, 1), 4), ((1, -2, 0.3), 3), ((7,), 3)]
+)
 def test_every_group_enumerated(values, group, normalise):
     rng = np.random.default_rng(group)
     p = np.stack([rng.dirichlet(np.ones(len(values))) for _ in range(3)], axis=-1)

@@ -16,8 +16,8 @@ from distil_theory.divergences import BY_NAME, CROSS_ENTROPY, FORWARD_KL, HELLIN
 from distil_theory.instances import garnet
 from distil_theory.spec import Bandit, TabularMDP
 from distil_theory.trajectories import Trajectories
-from tests.problems import policy, random_pair
 from tests.algorithms.test_groups import worth
+from tests.problems import policy, random_pair
 
 RNG = np.random.default_rng(0)
 
@@ -55,7 +55,9 @@ def test_weights_labels_and_whose_states():
     got = loss_gradient(Disagreement(JENSEN_SHANNON, states="expert"), moment(mdp, pi, star))
     np.testing.assert_allclose(got[..., 0], want, atol=1e-12)
     want = objectives.loss_gradient(mdp, pi, star, FORWARD_KL)
-    np.testing.assert_allclose(loss_gradient(Disagreement(labels=True), moment(mdp, pi, star))[..., 0], want, atol=1e-12)
+    np.testing.assert_allclose(
+        loss_gradient(Disagreement(labels=True), moment(mdp, pi, star))[..., 0], want, atol=1e-12
+    )
 
 
 def binary_tree():

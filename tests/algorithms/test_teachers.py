@@ -34,7 +34,9 @@ def conditioned(game, pi):
                     total[places[h], h, z[h]] = total.get((places[h], h, z[h]), 0) + weight
             for s, h in {key[:2] for key in total}:
                 row = np.stack([total[s, h, a] for a in range(game.tree.tokens)])
-                out[h, s] = np.where(row.sum(axis=0) > 0, row / np.where(row.sum(axis=0) > 0, row.sum(axis=0), 1), pi[h, s])
+                out[h, s] = np.where(
+                    row.sum(axis=0) > 0, row / np.where(row.sum(axis=0) > 0, row.sum(axis=0), 1), pi[h, s]
+                )
     return out
 
 

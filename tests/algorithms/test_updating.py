@@ -28,11 +28,12 @@ def step(update, mdp, theta, star, objective, sampling=None):
 
 @pytest.mark.parametrize("aliased", [False, True])
 @pytest.mark.parametrize("batch", [0, 3])
-@pytest.mark.parametrize("kind", ["natural", "euclidean", "proximal"])
-@pytest.mark.parametrize("divergence", [FORWARD_KL, JENSEN_SHANNON, REVERSE_KL], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    ("kind", "divergence"),
+    [("natural", JENSEN_SHANNON), ("euclidean", REVERSE_KL), ("proximal", FORWARD_KL)],
+    ids=lambda x: getattr(x, "name", x),
+)
 def test_the_three_geometries_are_those_of_the_core(divergence, kind, batch, aliased):
-    if kind == "proximal" and divergence is not FORWARD_KL and (divergence, batch) != (JENSEN_SHANNON, 3):
-        pytest.skip("a root inside a root takes seconds: once is enough")
     mdp, theta, star = random_pair(2, aliased, batch)
     pi = policy(mdp, theta)
     if kind == "proximal":
@@ -109,7 +110,9 @@ def test_the_clipped_objective_and_its_gradient_against_autograd(clip):
     assert clipped_objective((p / old)[..., None], ours, clip)[0] == pytest.approx(value.item(), abs=1e-12)
     got = clipped_gradient(p[..., None], (p / old)[..., None], ours, clip)[..., 0]
     np.testing.assert_allclose(got, theta.grad.numpy(), atol=1e-12)
-    assert (clip == float("inf")) == np.allclose(got, clipped_gradient(p[..., None], (p / old)[..., None], ours, np.inf)[..., 0])
+    assert (clip == float("inf")) == np.allclose(
+        got, clipped_gradient(p[..., None], (p / old)[..., None], ours, np.inf)[..., 0]
+    )
 
 
 @pytest.mark.parametrize("objective", [Disagreement(JENSEN_SHANNON), Disagreement(labels=True), Outcome(4)])
