@@ -163,13 +163,14 @@ def run(
     for t in range(steps):
         if t in keep:
             snapshots[t] = pi[..., 0] if single else pi
-        star = None if algorithm.teacher is None else algorithm.teacher.policy(task, model)
-        new = advance(task, algorithm, theta, Moment(task, pi, star, sampling, rng, memory))
-        rows.append(_look(task, pi, theta, star, new))
+        here = task.attempted_by(pi)
+        star = None if algorithm.teacher is None else algorithm.teacher.policy(here, model)
+        new = advance(algorithm, theta, Moment(here, pi, star, sampling, rng, memory))
+        rows.append(_look(here, pi, theta, star, new))
         theta, pi = new, spread(task.mdp, np.exp(new))
         if algorithm.teacher is not None:
             model = algorithm.teacher.follow(model, pi)
-    rows.append(_look(task, pi, theta, None, None))
+    rows.append(_look(task.attempted_by(pi), pi, theta, None, None))
     if steps in keep:
         snapshots[steps] = pi[..., 0] if single else pi
     table = {key: np.stack([row[key] for row in rows if key in row]) for key in rows[0]}
@@ -204,7 +205,7 @@ def start(task: Task, student: Array | None, seeds: int | None) -> tuple[Array, 
     return normalised(np.log(visible(task.mdp, np.broadcast_to(pi, own)))), not batch
 
 
-def advance(task: Task, algorithm: Algorithm, theta: Array, now: Moment) -> Array:
+def advance(algorithm: Algorithm, theta: Array, now: Moment) -> Array:
     """One step: the new log-probabilities `(H,O,A,B)`."""
     objective = algorithm.objective
     divergence = None
