@@ -99,26 +99,24 @@ class Feedback:
 
     def _channel(self, truth: Hashable, heard: list[Hashable], words: Callable[[Any], tuple[str, ...]]) -> list[Said]:
         """The messages that may arrive, where `truth` is meant and each answer would call for `heard[z]`."""
-        kinds = list(dict.fromkeys([truth, *heard]))
-        place = np.array([kinds.index(m) for m in heard])
-        if self.kind == "self_evaluation":
-            wrong: dict[Any, Fraction] = {
-                True: self.false_negative,
-                False: self.false_positive,
-            }  # of an attempt that is right, wrong
-            channel = [[1 - wrong[m] if m == n else wrong[m] for n in kinds] for m in kinds]
-        else:
-            share = [Fraction(int((place == n).sum()), len(place)) for n in range(len(kinds))]
-            channel = [[(1 - self.noise) * (m == n) + self.noise * share[n] for n in range(len(kinds))]
-                       for m in range(len(kinds))]  # fmt: skip
+        number = {m: n for n, m in enumerate(dict.fromkeys([truth, *heard]))}
+        place = np.array([number[m] for m in heard])
+        wrong: dict[Any, Fraction] = {True: self.false_negative, False: self.false_positive}  # of a right attempt, ...
         out = []
-        for n, message in enumerate(kinds):
-            column = [row[n] for row in channel]  # P(message | what is meant)
-            if column[0]:
-                best = max(column[m] for m in set(place.tolist())) or Fraction(1)
-                hard = all(x in (0, best) for x in column)
-                table = np.array([x == best for x in column] if hard else [x / best for x in column])
-                out.append(Said(words(message), table[place], column[0]))
+        for message, n in number.items():
+            called_for = place == n
+            # chance of hearing it where it is called for, and where it is not
+            if self.kind == "self_evaluation":
+                hit, miss = 1 - wrong[message], wrong[not message]
+            else:
+                miss = self.noise * Fraction(int(called_for.sum()), len(place))
+                hit = 1 - self.noise + miss
+            chance = hit if message == truth else miss
+            if chance:
+                likely = np.array([miss, hit]) / max(hit, miss)
+                if set(likely) <= {0, 1}:
+                    likely = likely.astype(bool)  # a set of answers
+                out.append(Said(words(message), likely[called_for.astype(int)], chance))
         return out
 
 
