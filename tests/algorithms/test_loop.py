@@ -26,13 +26,11 @@ from distil_theory.algorithms import (
     named,
     run,
 )
-from distil_theory.algorithms.rollouts import draw
 from distil_theory.divergences import CATALOGUE, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL
 from distil_theory.instances import compounding_chain, garnet, lagged_teacher, shown_program, teaching_bandit
 from distil_theory.instances.feedback import Feedback, with_feedback
 from distil_theory.instances.token_sum import token_sum
 from distil_theory.spec import Bandit, TabularMDP
-from envs.tabular import TabularEnv
 from tests.problems import policy, random_pair
 
 BATCH = garnet(4, 3, 3, 3, 0, batch=60, rewards="terminal")
@@ -196,44 +194,6 @@ def test_length_counts_what_comes_before_the_end():
     record = run(task, Algorithm("outcome", None, Outcome(2)), 1, student=pi)
     np.testing.assert_allclose(record.length[0], 1 + 0.75 + 0.75**2)
     assert record.change[0] == 0
-
-
-def test_the_sampler_against_gymnasium():
-    mdp, theta, _ = random_pair(3, False)
-    pi, n = policy(mdp, theta), 3000
-    env, rng = TabularEnv(mdp), np.random.default_rng(0)
-    counts, returns = np.zeros((3, 3, 3)), np.zeros(n)
-    for i in range(n):
-        env.reset(seed=i)
-        over, h = False, 0
-        while not over:
-            s = env.state % 3
-            a = int(rng.choice(3, p=pi[h, s]))
-            counts[h, s, a] += 1 / n
-            _, reward, over, _, _ = env.step(a)
-            returns[i] += reward
-            h += 1
-    drawn = draw(Task(mdp), pi[..., None], Sampling(n, 1), rng)
-    ours = drawn.count_actions((3, 3), drawn.actions)[..., 0]
-    sigma = np.sqrt(counts * (1 - counts) * 2 / n) + 1e-3
-    assert (abs(ours - counts) < 4.5 * sigma).all()
-    exact = solve.occupancy(mdp, pi)[:, :, None] * pi
-    assert (abs(ours - exact) < 4.5 * sigma).all()
-    error = np.hypot(returns.std(), drawn.returns.std()) / np.sqrt(n)
-    assert abs(returns.mean() - drawn.returns.mean()) < 4.5 * error
-
-
-def test_groups_share_their_prompt_and_batches_their_problem():
-    pi = solve.align(other_student(0), 1, 3) + np.zeros(4)
-    drawn = draw(Task.of(GAME), pi, Sampling(5, 3), np.random.default_rng(0))
-    prompts = GAME.mdp.observation[drawn.states[0]].reshape(5, 3, 4)
-    assert (prompts == prompts[:, :1]).all()
-    assert len(np.unique(prompts)) == 2
-    assert len(np.unique(drawn.states[0].reshape(5, 3, 4), axis=1)) == 5
-    seen = draw(Task(BATCH), START, Sampling(400, 1), np.random.default_rng(0))
-    d = solve.occupancy(BATCH, START)
-    assert abs(seen.count(4) - d).max() < 0.15
-    assert abs(seen.count(4) - d).mean() < 0.02
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from distil_theory.algorithms import disagreement as module
 from distil_theory.algorithms.rollouts import draw
 from distil_theory.algorithms.signals import Moment
 from distil_theory.algorithms.updating import direction, gradient
-from distil_theory.aliasing import visible
+from distil_theory.aliasing import pool, visible
 from distil_theory.divergences import BY_NAME, CROSS_ENTROPY, FORWARD_KL, HELLINGER, JENSEN_SHANNON, REVERSE_KL
 from distil_theory.instances import garnet
 from distil_theory.spec import Bandit, TabularMDP
@@ -42,6 +42,26 @@ def test_exact_gradients_are_those_of_the_core(divergence, part, batch, aliased)
     want = objectives.loss_gradient(mdp, pi, star, divergence, part=part)
     got = loss_gradient(Disagreement(divergence, part), moment(mdp, pi, star))
     np.testing.assert_allclose(got if batch else got[..., 0], want, atol=1e-12)
+
+
+@pytest.mark.parametrize("part", ["local", "future", "full"])
+def test_pushes_are_advantages_up_and_down(part):
+    """What PPO clips: centred, and the sign is that of a state's action before states that look alike are summed."""
+    mdp, theta, star = random_pair(3, True)
+    pi = policy(mdp, theta)
+    cost = JENSEN_SHANNON.value(star, pi, axis=2)
+    charging = TabularMDP(mdp.transition, cost[:, :, None].repeat(3, axis=2), mdp.initial, None, mdp.observation)
+    a = np.zeros((3, 3, 3))
+    if part != "future":
+        h = JENSEN_SHANNON.h(star / pi)
+        a += h - (pi * h).sum(axis=2)[:, :, None]
+    if part != "local":
+        a -= solve.advantage(charging, pi)
+    flow = solve.occupancy(mdp, pi)[:, :, None] * pi
+    push = Disagreement(JENSEN_SHANNON, part).push(moment(mdp, pi, star))
+    for got, want in ((push.plus, np.maximum(a, 0)), (push.minus, np.minimum(a, 0))):
+        np.testing.assert_allclose(got[..., 0], pool(mdp, flow * want), atol=1e-12)
+    assert ((push.plus > 0) & (push.minus < 0)).any()  # both, behind one observation
 
 
 def test_weights_labels_and_whose_states():
