@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import combinations
+from math import comb
 
 import numpy as np
 from scipy.special import gammaln, xlogy
@@ -36,14 +37,14 @@ def counts(others: int, values: int) -> np.ndarray:
     Raises:
         ValueError: more than `MOST_COUNTS`.
     """
-    ways = np.exp(gammaln(others + values) - gammaln(others + 1) - gammaln(values))
-    if ways > MOST_COUNTS * (1 + 1e-9):
+    ways = comb(others + values - 1, values - 1)
+    if ways > MOST_COUNTS:
         raise ValueError(
-            f"a group of {others + 1} with {values} different outcomes has {ways:.0f} kinds, more than {MOST_COUNTS}: "
+            f"a group of {others + 1} with {values} different outcomes has {ways} kinds, more than {MOST_COUNTS}: "
             "take a smaller group, or fewer different rewards"
         )
     # stars and bars: V - 1 bars among others + V - 1 places
-    bars = np.array(list(combinations(range(others + values - 1), values - 1)), dtype=int).reshape(-1, values - 1)
+    bars = np.array(list(combinations(range(others + values - 1), values - 1)), dtype=int).reshape(ways, values - 1)
     ends = np.full((len(bars), 1), others + values - 1)
     return np.diff(np.hstack([np.full_like(ends, -1), bars, ends]), axis=1) - 1
 

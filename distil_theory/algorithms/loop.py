@@ -17,18 +17,16 @@ import numpy as np
 
 from distil_theory import solve, validate
 from distil_theory.algorithms.disagreement import Disagreement
+from distil_theory.algorithms.expansion import expansion
 from distil_theory.algorithms.outcome import Outcome
 from distil_theory.algorithms.rollouts import Sampling
 from distil_theory.algorithms.signals import Moment
 from distil_theory.algorithms.tasks import Task
 from distil_theory.algorithms.teachers import Teacher
 from distil_theory.algorithms.updating import Update, normalised
-from distil_theory.aliasing import pool, spread, visible
+from distil_theory.aliasing import spread, visible
 from distil_theory.divergences import FORWARD_KL
 from distil_theory.number_systems import Array
-
-PROBE = 1e-3
-"""Share of a step at which its second-order term is measured, by a central difference."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +163,14 @@ def run(
     for t in range(steps):
         if t in keep:
             snapshots[t] = pi[..., 0] if single else pi
-        star = None if algorithm.teacher is None else algorithm.teacher.policy(task, model)
-        new = advance(task, algorithm, theta, Moment(task, pi, star, sampling, rng, memory))
-        rows.append(_look(task, pi, theta, star, new))
+        here = task.attempted_by(pi)
+        star = None if algorithm.teacher is None else algorithm.teacher.policy(here, model)
+        new = advance(algorithm, theta, Moment(here, pi, star, sampling, rng, memory))
+        rows.append(_look(here, pi, theta, star, new))
         theta, pi = new, spread(task.mdp, np.exp(new))
         if algorithm.teacher is not None:
             model = algorithm.teacher.follow(model, pi)
-    rows.append(_look(task, pi, theta, None, None))
+    rows.append(_look(task.attempted_by(pi), pi, theta, None, None))
     if steps in keep:
         snapshots[steps] = pi[..., 0] if single else pi
     table = {key: np.stack([row[key] for row in rows if key in row]) for key in rows[0]}
@@ -206,7 +205,7 @@ def start(task: Task, student: Array | None, seeds: int | None) -> tuple[Array, 
     return normalised(np.log(visible(task.mdp, np.broadcast_to(pi, own)))), not batch
 
 
-def advance(task: Task, algorithm: Algorithm, theta: Array, now: Moment) -> Array:
+def advance(algorithm: Algorithm, theta: Array, now: Moment) -> Array:
     """One step: the new log-probabilities `(H,O,A,B)`."""
     objective = algorithm.objective
     divergence = None
@@ -219,7 +218,7 @@ def advance(task: Task, algorithm: Algorithm, theta: Array, now: Moment) -> Arra
 def _look(task: Task, pi: Array, theta: Array, star: Array | None, new: Array | None) -> dict[str, Array]:
     """One row of the record; without `new` what is known of a student that makes no step."""
     d = task.forward(pi, task.initial)
-    v, q = task.backward(pi, task.reward)
+    v, _ = task.backward(pi, task.reward)
     share = np.where(task.prompt_law > 0, task.prompt_law, 1)
     living = d * ~task.finished[:, None]
     row = {
@@ -230,12 +229,7 @@ def _look(task: Task, pi: Array, theta: Array, star: Array | None, new: Array | 
     }
     if new is None:
         return row
-    move = new - theta
-    gradient = pool(task.mdp, d[:, :, None] * pi * (q - v[:, :, None]))
-    row["predicted"] = (gradient * move).sum(axis=(0, 1, 2))
-    beside = [np.exp(normalised(theta + x * move)) for x in (PROBE, -PROBE)]
-    there = [(task.initial * task.backward(spread(task.mdp, x), task.reward)[0][0]).sum(axis=0) for x in beside]
-    row["second"] = (sum(there) - 2 * row["returns"]) / (2 * PROBE**2)
+    row["predicted"], row["second"] = expansion(task, pi, spread(task.mdp, new - theta))
     nothing = np.full_like(row["returns"], np.nan)
     row["teacher_return"] = nothing if star is None else (task.initial * task.backward(star, task.reward)[0][0]).sum(0)
     if star is None:

@@ -10,6 +10,7 @@ are one prompt: success is counted per prompt, and a group of rollouts shares on
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ import scipy.sparse
 
 from distil_theory import number_systems as ns
 from distil_theory import solve, validate
+from distil_theory.algorithms.attempts import Attempts
 from distil_theory.instances.base import Instance
 from distil_theory.instances.token_mdp import TokenMDP
 from distil_theory.spec import TabularMDP
@@ -36,6 +38,8 @@ class Task:
         student: where training starts unless told otherwise, `(H,S,A,*B)`; default: uniform.
         finished: booleans `(S,)`: states in which the episode is over in all but name. Nothing is said or paid there,
             no disagreement is charged, and they do not count as length.
+        attempts: who makes the first attempt that feedback is about: the student of the moment (`Attempts`), or
+            `None`: the law of feedback stays what it is. The return does not depend on it, what is taught does.
 
     Raises:
         ValueError: another number system, more than one batch axis, arrays that do not fit.
@@ -46,6 +50,7 @@ class Task:
     expert: Any = None
     student: Any = None
     finished: Any = None
+    attempts: Attempts | None = None
 
     def __post_init__(self) -> None:
         mdp = self.mdp
@@ -71,20 +76,42 @@ class Task:
         object.__setattr__(self, "finished", over)
 
     @classmethod
-    def of(cls, problem: TabularMDP | TokenMDP | Instance | Task) -> Task:
-        """The task of a problem in any number system: a token MDP brings its feedback, an instance its expert."""
+    def of(cls, problem: TabularMDP | TokenMDP | Instance | Task, *, own_attempts: bool = False) -> Task:
+        """The task of a problem in any number system: a token MDP brings its feedback, an instance its expert.
+
+        Args:
+            problem: what to make a task of; a task is returned as it is.
+            own_attempts: feedback is about attempts of the student of the moment, not of a reference.
+
+        Raises:
+            ValueError: no problem, or attempts where nobody says what feedback they get.
+        """
         if isinstance(problem, Task):
             return problem
+        game = problem if isinstance(problem, TokenMDP) else getattr(problem, "world", None)
+        if own_attempts and not (isinstance(game, TokenMDP) and game.says):
+            raise ValueError(f"own attempts need a token MDP with a verifier, not {type(problem).__name__}")
+        extra: dict[str, Any] = {}
+        if isinstance(game, TokenMDP):
+            extra = {"likelihood": ns.convert(game.consistent, "float64"), "finished": game.halted}
+            extra["attempts"] = Attempts.of(game) if own_attempts else None
         if isinstance(problem, TokenMDP):
-            return cls(problem.mdp.convert("float64"), ns.convert(problem.consistent, "float64"))
+            return cls(problem.mdp.convert("float64"), **extra)
         if isinstance(problem, Instance):
             own = problem.convert("float64")
-            feedback = problem.world.consistent if isinstance(problem.world, TokenMDP) else None
-            likelihood = None if feedback is None else ns.convert(feedback, "float64")
-            return cls(own.mdp, likelihood, own.expert, own.student)
+            return cls(own.mdp, expert=own.expert, student=own.student, **extra)
         if not isinstance(problem, TabularMDP):
             raise ValueError(f"no task can be made of {type(problem).__name__}: give a TabularMDP, TokenMDP, Instance")
         return cls(problem.convert("float64"))
+
+    def attempted_by(self, pi: np.ndarray) -> Task:
+        """The same task with the feedback on attempts of the student `(H,S,A,B)`, if that is what feedback is about."""
+        if self.attempts is None:
+            return self
+        here = copy.copy(self)
+        here.__dict__.pop("initial_of", None)
+        here.__dict__["initial"] = self.attempts.initial(self, pi)
+        return here
 
     @cached_property
     def start(self) -> np.ndarray:
@@ -142,6 +169,13 @@ class Task:
         return rows * (steps // len(rows))
 
     @cached_property
+    def back(self) -> list[scipy.sparse.csr_array]:
+        """The transposes of `sparse`."""
+        assert self.sparse is not None
+        kinds = [p.T.tocsr() for p in self.sparse[: self.kinds]]
+        return kinds * (len(self.sparse) // len(kinds))
+
+    @cached_property
     def successor(self) -> np.ndarray | None:
         """The next state `(kinds,S,A)` of a single problem without chance; `None` otherwise."""
         p = self.mdp.transition[: self.kinds]
@@ -195,7 +229,7 @@ class Task:
         for h in range(steps - 1):
             flow = d[h][:, None] * pi[h]
             if self.sparse is not None:
-                d[h + 1] = self.sparse[h].T @ flow.reshape(-1, flow.shape[-1])
+                d[h + 1] = self.back[h] @ flow.reshape(-1, flow.shape[-1])
             else:
                 d[h + 1] = np.einsum("iab,iajb->jb", flow, self.mdp.transition[h])
         return d

@@ -71,20 +71,25 @@ class Feedback:
         if (self.false_positive or self.false_negative) and self.kind != "self_evaluation":
             raise ValueError(f"false positives and negatives are those of 'self_evaluation', not of {self.kind!r}")
 
-    def verdict(self, tree: PrefixTree, right: np.ndarray, names: tuple[str, ...]) -> Callable[..., list[Said]]:
+    def verdict(
+        self, tree: PrefixTree, right: np.ndarray, names: tuple[str, ...], halt: int | None = None
+    ) -> Callable[..., list[Said]]:
         """What is said of a first attempt `y`: a function for `token_builder.build`, of one problem.
 
         Args:
             tree: the answers.
             right: booleans `(answers,)`.
             names: words of the tokens.
+            halt: token that ends an answer; what follows does not count.
         """
         every = np.array(tree.finished())
+        if halt is not None:
+            every = np.where(np.logical_or.accumulate(every == halt, axis=1), halt, every)
 
         def says(y: tuple[int, ...]) -> list[Said]:
             said: list[Said] = []
             if self.kind != "none" and self.fraction:
-                truth, heard, words = _messages(self.kind, every, right, np.array(y), names)
+                truth, heard, words = _messages(self.kind, every, right, every[tree.node(y) - tree.size], names)
                 said = self._channel(truth, heard, words)
             silence = 1 - self.fraction * bool(said)
             said = [x._replace(chance=x.chance * self.fraction) for x in said]
@@ -94,26 +99,24 @@ class Feedback:
 
     def _channel(self, truth: Hashable, heard: list[Hashable], words: Callable[[Any], tuple[str, ...]]) -> list[Said]:
         """The messages that may arrive, where `truth` is meant and each answer would call for `heard[z]`."""
-        kinds = list(dict.fromkeys([truth, *heard]))
-        place = np.array([kinds.index(m) for m in heard])
-        if self.kind == "self_evaluation":
-            wrong: dict[Any, Fraction] = {
-                True: self.false_negative,
-                False: self.false_positive,
-            }  # of an attempt that is right, wrong
-            channel = [[1 - wrong[m] if m == n else wrong[m] for n in kinds] for m in kinds]
-        else:
-            share = [Fraction(int((place == n).sum()), len(place)) for n in range(len(kinds))]
-            channel = [[(1 - self.noise) * (m == n) + self.noise * share[n] for n in range(len(kinds))]
-                       for m in range(len(kinds))]  # fmt: skip
+        number = {m: n for n, m in enumerate(dict.fromkeys([truth, *heard]))}
+        place = np.array([number[m] for m in heard])
+        wrong: dict[Any, Fraction] = {True: self.false_negative, False: self.false_positive}  # of a right attempt, ...
         out = []
-        for n, message in enumerate(kinds):
-            column = [row[n] for row in channel]  # P(message | what is meant)
-            if column[0]:
-                best = max(column[m] for m in set(place.tolist())) or Fraction(1)
-                hard = all(x in (0, best) for x in column)
-                table = np.array([x == best for x in column] if hard else [x / best for x in column])
-                out.append(Said(words(message), table[place], column[0]))
+        for message, n in number.items():
+            called_for = place == n
+            # chance of hearing it where it is called for, and where it is not
+            if self.kind == "self_evaluation":
+                hit, miss = 1 - wrong[message], wrong[not message]
+            else:
+                miss = self.noise * Fraction(int(called_for.sum()), len(place))
+                hit = 1 - self.noise + miss
+            chance = hit if message == truth else miss
+            if chance:
+                likely = np.array([miss, hit]) / max(hit, miss)
+                if set(likely) <= {0, 1}:
+                    likely = likely.astype(bool)  # a set of answers
+                out.append(Said(words(message), likely[called_for.astype(int)], chance))
         return out
 
 
@@ -132,7 +135,7 @@ def with_feedback(game: TokenMDP, feedback: Feedback, *, reference: Array | None
     names = game.vocabulary[: tree.tokens]
     positions = tuple(str(i + 1) for i in range(tree.length))
     words = tuple(dict.fromkeys((*game.vocabulary, *WORDS, *positions)))
-    rules = [feedback.verdict(tree, right, names) for right in game.right]
+    rules = [feedback.verdict(tree, right, names, game.halt) for right in game.right]
     problems, weights = [], []
     for p, name in enumerate(game.problems):
         first = game.state_index(p, 0, ())
@@ -141,7 +144,11 @@ def with_feedback(game: TokenMDP, feedback: Feedback, *, reference: Array | None
         problems.append(Problem(name, prompt, game.right[p], game.mdp.reward[0, first : first + tree.size]))
         weights.append(sum(game.mdp.initial[s] for s in roots[1:]) + game.mdp.initial[roots[0]])
     law = np.array(weights)
-    return build(words, tree, problems, lambda p, y: rules[p](y), reference=reference, weights=law, numbers=numbers)
+
+    def says(p: int, y: tuple[int, ...]) -> list[Said]:
+        return rules[p](y)
+
+    return build(words, tree, problems, says, reference=reference, weights=law, numbers=numbers, halt=game.halt)
 
 
 def _messages(
@@ -152,13 +159,16 @@ def _messages(
         raise ValueError("a problem has no right answer: nothing true can be said of an attempt")
     same, tried = every == y, ("tried", *(names[a] for a in y), ":")
     if kind in ("outcome", "self_evaluation"):
-        at = int(np.flatnonzero(same.all(axis=1))[0])
-        return bool(right[at]), same.all(axis=1).tolist(), lambda m: (*tried, "right" if m else "wrong")
+        return (
+            bool(right[same.all(axis=1)][0]),
+            same.all(axis=1).tolist(),
+            lambda m: (*tried, "right" if m else "wrong"),
+        )
     if kind in ("answer", "solution"):
         shown = int(np.argmax(right))
-        group = right if kind == "answer" else np.arange(len(every)) == shown
-        heard: list[Hashable] = [shown if group[z] else z for z in range(len(every))]
-        return shown, heard, lambda m: ("is", *(names[a] for a in every[m]))
+        group = right if kind == "answer" else (every == every[shown]).all(axis=1)
+        heard: list[Hashable] = [tuple(every[shown if group[z] else z]) for z in range(len(every))]
+        return tuple(every[shown]), heard, lambda m: ("is", *(names[a] for a in m))
     where = np.where(same.all(axis=1), every.shape[1], same.argmin(axis=1))
     nearest = int(np.flatnonzero(right & (where == where[right].max()))[0])
 

@@ -52,6 +52,7 @@ def build(
     reference: Array | None = None,
     weights: Any = None,
     numbers: str = "float64",
+    halt: int | None = None,
 ) -> TokenMDP:
     """A token MDP from its problems and its verifier.
 
@@ -65,6 +66,7 @@ def build(
             MDP without feedback; default: uniform tokens.
         weights: law of the problems; default: uniform.
         numbers: `"float64"` or `"rational"`.
+        halt: token that ends an answer early; the verifier must not care for what is written after it.
 
     Raises:
         ValueError: bad sizes, reference, weights or number system; the message says what and where.
@@ -78,16 +80,23 @@ def build(
     first = _reference(reference, tree, count, numbers)
     # one hidden value per revealed set: {set: (words, set, probability)}
     values: list[dict[Any, tuple[tuple[str, ...], np.ndarray, Any]]] = [{} for _ in problems]
+    heard_after: list[dict[Any, dict[int, Any]]] = [{} for _ in problems]
     for p, value in enumerate(values):
-        for y, chance in zip(tree.finished(), tree.law(first, p * tree.size), strict=True):
+        for i, (y, chance) in enumerate(zip(tree.finished(), tree.law(first, p * tree.size), strict=True)):
             if chance != 0:
                 heard = verdict(p, y)
                 for said, agree, share in [Said(*heard, None)] if isinstance(heard, tuple) else heard:
                     key = agree.tobytes() if agree.dtype == bool else tuple(agree)
                     known = value.get(key, (said, agree, chance * 0))
-                    mass = chance if share is None else chance * ns.convert(share, numbers)[()]
-                    value[key] = (min(said, known[0], key=len), agree, known[2] + mass)
+                    once = pair[1] if share is None else ns.convert(share, numbers)[()]
+                    value[key] = (min(said, known[0], key=len), agree, known[2] + chance * once)
+                    attempts = heard_after[p].setdefault(key, {})
+                    attempts[i] = attempts.get(i, pair[0]) + once
     table = [list(value.values()) for value in values]
+    says = [np.full((len(value), tree.answers), pair[0]) for value in values]
+    for matrix, heard_of in zip(says, heard_after, strict=True):
+        for row, attempts in zip(matrix, heard_of.values(), strict=True):
+            row[np.array(list(attempts))] = list(attempts.values())
     contexts = [(p, agree) for p, value in enumerate(table) for _, agree, _ in value]
     states, end = len(contexts) * tree.size + 1, len(contexts) * tree.size
     if states**2 * tree.tokens > MOST_ENTRIES:
@@ -118,6 +127,8 @@ def build(
         law=tuple(_frozen(np.array([chance for _, _, chance in value])) for value in table),
         right=tuple(_frozen(x.right) for x in problems),
         agree=tuple(tuple(_frozen(np.asarray(agree != 0)) for _, agree, _ in value) for value in table),
+        says=tuple(_frozen(matrix) for matrix in says),
+        halt=halt,
     )
 
 

@@ -78,6 +78,9 @@ class TokenMDP:
         law: probability of each feedback given the problem, an array per problem.
         right: answers that are right, booleans `(answers,)` per problem.
         agree: answers that agree (that the feedback does not rule out), booleans `(answers,)` per problem and feedback.
+        says: probability of each feedback for each first attempt, `(values, answers)` per problem; an attempt that the
+            reference never makes has zeros.
+        halt: token that ends an answer early, if there is one; what is written after it does not count.
     """
 
     mdp: TabularMDP
@@ -90,6 +93,8 @@ class TokenMDP:
     law: tuple[Array, ...]
     right: tuple[np.ndarray, ...]
     agree: tuple[tuple[np.ndarray, ...], ...]
+    says: tuple[Array, ...] = ()
+    halt: int | None = None
 
     @property
     def feedback(self) -> tuple[tuple[str, ...], ...]:
@@ -182,6 +187,13 @@ class TokenMDP:
         seen = dict(zip(self.mdp.observation.tolist(), states, strict=True))
         actions = self.vocabulary[: self.tree.tokens]
         return Names(states, (actions,) * len(states), tuple(seen[o] for o in sorted(seen)), (*feedback, ""))
+
+    @property
+    def halted(self) -> np.ndarray:
+        """Whether the answer has ended before its last token, booleans `(S,)`; `end` has."""
+        prefixes = [self.tree.prefix(i) for i in range(self.tree.size)]
+        ended = [self.halt in prefix for prefix in prefixes] if self.halt is not None else [False] * len(prefixes)
+        return np.append(np.tile(ended, self.mdp.shape[1] // self.tree.size), True)
 
     @cached_property
     def judged(self) -> TabularMDP:
