@@ -8,7 +8,7 @@ exact and steps natural, of one `eta`: a step of given KL would hide that a weak
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -20,14 +20,14 @@ from distil_theory.instances.token_mdp import TokenMDP
 from distil_theory.instances.token_sum import token_sum
 from distil_theory.number_systems import Array
 from experiments.loop import worlds
-from experiments.loop.runs import DELTA, ROUNDING, same_size
+from experiments.loop.runs import ROUNDING, same_size
 
 STEPS, ETA = 30, 0.3
 FEW = Sampling(prompts=4, group=4)
 KINDS = ("none", "outcome", "self_evaluation", "answer", "solution", "trace", "critique", "trace_critique")
 WRONG = "1/5"
 """How often self-evaluation errs, either way."""
-SMALL_SUM = partial(token_sum, 2, 3, ((0, 1), (7, 1), (7, 7)))
+SMALL_SUM = partial(token_sum, 2, 3, ((0, 1), (7, 1)))
 """Sums of three binary digits: so few answers that every attempt can have feedback of its own."""
 OTHERS = ("sum", "thinking", "garnet")
 TOLD = ("small sum", "programs")
@@ -43,8 +43,9 @@ class Dial:
         values: numbers or words.
         worlds: where.
         algorithms: names of presets.
-        turn: the algorithm at a value, and how it samples (`None`: exact).
-        task: at a value, if the dial belongs to the world.
+        turn: the algorithm (by name) at a value, and how it samples (`None`: exact).
+        told: what is said at a value in worlds where feedback may be of any kind; `None`: what is always said there.
+        doubt: whether the value is the error rate of the success bit in the other worlds.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Dial:
     algorithms: tuple[str, ...]
     turn: Callable[[str, Any], tuple[Algorithm, Sampling | None]]
     told: Callable[[Any], Feedback] | None = None
+    doubt: bool = False
 
 
 def _small(name: str, **changes: Any) -> tuple[Algorithm, None]:
@@ -88,8 +90,8 @@ DIALS = {
     "rollouts": Dial("rollouts per step", (4, 16, 64, 256), OTHERS,
                      ("DistIL", "DistIL, KL-to-go", "DistIL, prefix-weighted", "SDPO", "GRPO"), _rollouts),
     "feedback": Dial("kind of feedback", KINDS, TOLD, FOUR, lambda name, _: _small(name), _kind),
-    "noise": Dial("wrong feedback", (0.0, 0.1, 0.2, 0.4, 0.6, 0.8), TOLD, FOUR, lambda name, _: _small(name),
-                  lambda value: Feedback("trace", noise=value)),
+    "noise": Dial("wrong feedback", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), ("small sum", "thinking", "garnet"), FOUR,
+                  lambda name, _: _small(name), lambda value: Feedback("trace", noise=value), doubt=True),
     "fraction": Dial("share of prompts with feedback", (0.05, 0.1, 0.2, 0.5, 1.0), TOLD, FOUR,
                      lambda name, _: _small(name), lambda value: Feedback("trace", fraction=value)),
     "rate": Dial("rate of the teacher's average", (0.0, 0.03, 0.1, 0.3, 1.0), OTHERS, FOUR,
@@ -119,18 +121,20 @@ def said(world: str, value: Any) -> bool:
     return world != "programs" or value not in ("outcome", "self_evaluation")
 
 
-def turned(dial: str, world: str, name: str, value: Any, n: int, seed: int) -> Turned:
-    """`n` students of a world, `STEPS` steps at one value of a dial."""
+def turned(dial: str, world: str, name: str, value: Any, n: int, seed: int, steps: int = STEPS) -> Turned:
+    """`n` students of a world at one value of a dial."""
     setting = DIALS[dial]
-    if setting.told is None:
+    algorithm, sampling = setting.turn(name, value)
+    if setting.told is None or world not in TOLD:
         here = worlds.world(world, n, seed)
+        if setting.doubt:
+            algorithm = algorithm.but(condition="success", noise=value)
     else:
         problems = game(world)
         task = Task.of(with_feedback(problems, setting.told(value)))
         # students belong to what is seen, which is the same for every feedback
         students = worlds.random_students(task.mdp, n, np.random.default_rng([seed, 1]))
         here = worlds.World(task, students)
-    algorithm, sampling = setting.turn(name, value)
-    record = run(here.task, algorithm, STEPS, student=here.students, sampling=sampling, seed=seed)
+    record = run(here.task, algorithm, steps, student=here.students, sampling=sampling, seed=seed)
     score = (record.returns - record.returns[0]) / (here.best - record.returns[0])
     return Turned(score[1:].mean(axis=0), score[-1], (record.change < -ROUNDING).mean(axis=0))

@@ -23,15 +23,24 @@ MODES = ("exact", "sampled")
 NAMES = tuple(a.name for a in ALGORITHMS)
 ATTEMPTS = (1, 8, 16)
 VOTES = 16
-CHECKS = (0, 10, 20, STEPS)
-"""Steps after which answers are counted, besides the start."""
+QUARTERS = (0, 1, 2, 4)
+"""Answers are counted at the start, after a quarter, half and all of the steps."""
 ROUNDING = 1e-12
 """A change of the return below this is none."""
 
 
 class Curves(NamedTuple):
-    """What a run leaves: `(T+1,N)` of `returns`, `entropy`, `length`; `change (T,N)`; `best (N,)`; `rollouts`, `queries`
-    `(T+1,)`; and by number of answers, at `CHECKS`, `passed (C,3,N)` and `voted (C,N)`, NaN where nobody can vote."""
+    """What a run leaves.
+
+    Attributes:
+        returns, entropy, length: before each step and at the end, `(T+1,N)`.
+        change: of the return, `(T,N)`.
+        best: the return of the best that sees the state, `(N,)`.
+        rollouts, queries: used so far, `(T+1,)`.
+        checks: steps after which answers were counted, `(C,)`.
+        passed: Pass@1, 8, 16, `(C,3,N)`.
+        voted: Maj@16, `(C,N)`; NaN where nobody can vote.
+    """
 
     returns: Array
     entropy: Array
@@ -40,6 +49,7 @@ class Curves(NamedTuple):
     best: Array
     rollouts: Array
     queries: Array
+    checks: Array
     passed: Array
     voted: Array
 
@@ -59,22 +69,23 @@ def same_size(name: str, delta: float = DELTA) -> Algorithm:
     return named(name).but(update=Update("kl", delta=delta))
 
 
-def train(world: str, mode: str, name: str, n: int, seed: int) -> Curves:
-    """`n` students of a world, `STEPS` steps."""
+def train(world: str, mode: str, name: str, n: int, seed: int, steps: int = STEPS) -> Curves:
+    """`n` students of a world."""
     here = worlds.world(world, n, seed)
     sampling = SAMPLING if mode == "sampled" else None
-    keep = CHECKS if world in worlds.GAMES else ()
-    record = run(here.task, same_size(name), STEPS, student=here.students, sampling=sampling, seed=seed, keep=keep)
-    passed = np.stack([record.pass_at(k)[list(CHECKS)] for k in ATTEMPTS], axis=1)
+    checks = np.array(QUARTERS) * steps // 4
+    keep = checks.tolist() if world in worlds.GAMES else ()
+    record = run(here.task, same_size(name), steps, student=here.students, sampling=sampling, seed=seed, keep=keep)
+    passed = np.stack([record.pass_at(k)[checks] for k in ATTEMPTS], axis=1)
     return Curves(record.returns, record.entropy, record.length, record.change, np.array(here.best), record.rollouts,
-                  record.queries, passed, votes(world, record))  # fmt: skip
+                  record.queries, checks, passed, votes(world, record, checks))  # fmt: skip
 
 
-def votes(world: str, record: Run) -> Array:
-    """Maj@16 at `CHECKS`, `(C,N)`: a mean over problems."""
+def votes(world: str, record: Run, checks: Array) -> Array:
+    """Maj@16 after `checks` steps, `(C,N)`: a mean over problems."""
     if world not in worlds.GAMES:
-        return np.full((len(CHECKS), record.returns.shape[1]), np.nan)
-    return np.stack([majority(worlds.game(world), record.snapshots[t]) for t in CHECKS])
+        return np.full((len(checks), record.returns.shape[1]), np.nan)
+    return np.stack([majority(worlds.game(world), record.snapshots[t]) for t in checks.tolist()])
 
 
 def majority(game: TokenMDP, policy: Array) -> Array:
@@ -85,6 +96,5 @@ def majority(game: TokenMDP, policy: Array) -> Array:
         for z, tokens in enumerate(game.tree.finished()):
             for h, token in enumerate(tokens):
                 law[z] *= policy[h, game.state_index(p, 0, tokens[:h]), token]
-        # wrong answers are never right together: it matters how they are spread
         total = total + success.maj_at_n(law / law.sum(axis=0), right * 1.0, VOTES)
     return total / len(game.right)

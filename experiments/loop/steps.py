@@ -23,7 +23,7 @@ ETAS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 SMALL = 0.03
 """Up to here exponents are fitted."""
 GEOMETRIES = ("natural", "euclidean")
-PROMPTS, GROUP, REPEATS = (1, 4, 16, 64, 256), 4, 50
+PROMPTS, GROUP, REPEATS = (1, 4, 16, 64, 256, 1024), 4, 50
 FAMILY_ETAS = (0.1, 1.0, 10.0)
 FAMILY_STEPS = 20
 FAMILY_WORLDS = ("garnet", "thinking")
@@ -73,7 +73,6 @@ def family(world: str, divergence: str, eta: float, n: int, seed: int) -> Fallen
 
 
 def pointing(world: str, name: str, seed: int) -> Cosines:
-    """Sampled against exact natural direction of one random student, by number of prompts."""
+    """Sampled against exact gradient of one random student, by number of prompts."""
     task, student = worlds.one(world, seed)
-    return cosines(task, named(name), PROMPTS, group=GROUP, repeats=REPEATS, student=student, seed=seed,
-                   geometry="euclidean")  # fmt: skip
+    return cosines(task, named(name), PROMPTS, group=GROUP, repeats=REPEATS, student=student, seed=seed)

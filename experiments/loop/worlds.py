@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ HABIT = 0.7
 THOUGHTS, WAYS, UNSURE, CLEARER = 6, 3, 0.6, 0.7
 """Of `thinking`: its horizon, equally good ways to go on, the chance of error without a thought, and the factor by
 which each thought reduces it."""
-GARNET = {"states": 6, "actions": 3, "branching": 2, "horizon": 4}
+GARNET: dict[str, Any] = {"states": 6, "actions": 3, "branching": 2, "horizon": 4}
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,11 @@ class World:
         if not self.task.mdp.batch_shape:
             return replace(self, students=np.tile(self.students, k))
         mdp = self.task.mdp
-        tables = (np.tile(x, k) for x in (mdp.transition, mdp.reward, mdp.initial))
-        many = TabularMDP(*tables, observation=mdp.observation, batch_ndim=1)
-        return World(replace(self.task, mdp=many, likelihood=np.tile(self.task.likelihood, k)), np.tile(self.students, k))
+        p, r, rho = (np.tile(x, k) for x in (mdp.transition, mdp.reward, mdp.initial))
+        many = TabularMDP(p, r, rho, observation=mdp.observation, batch_ndim=1)
+        return World(
+            replace(self.task, mdp=many, likelihood=np.tile(self.task.likelihood, k)), np.tile(self.students, k)
+        )
 
     @property
     def best(self) -> Array:
@@ -79,7 +82,7 @@ def thinking() -> Task:
         step[h, 0, 0, 1 + h] = 1
         step[h, 0, 1:-1, 0] = 1
         step[h, 0, -1, failed] = 1
-    reward[-1, 1 : failed] = chance[:, None]
+    reward[-1, 1:failed] = chance[:, None]
     reward[-1, 0, :-1] = chance[-1]
     start = np.eye(failed + 1)[0]
     return Task(TabularMDP(step, reward, start), reward, finished=np.arange(failed + 1) > 0)
@@ -107,8 +110,8 @@ def _random_mdps(observations: int | None) -> Callable[[int, int], World]:
 
 PAIRS = ((0, 1), (8, 1), (8, 8))
 """Sums in base 3: without a carry, with one that runs through, with carries everywhere."""
-PROGRAMS = {"tasks": (INCREMENT, DOUBLE), "instructions": ("PUSH1", "DUP", "ADD", "NOP"), "length": 3}
-GAMES = {
+PROGRAMS: dict[str, Any] = {"tasks": (INCREMENT, DOUBLE), "instructions": ("PUSH1", "DUP", "ADD", "NOP"), "length": 3}
+GAMES: dict[str, Callable[[], TokenMDP]] = {
     "sum": partial(token_sum, 3, 2, PAIRS),
     "programs": partial(stack_machine, **PROGRAMS),
     "solution": partial(stack_machine, **PROGRAMS, feedback="solution"),
@@ -160,6 +163,6 @@ def one(name: str, seed: int) -> tuple[Task, Array]:
     mdp, student = many.task.mdp, many.students[..., 0]
     if not mdp.batch_shape:
         return many.task, student
-    tables = (x[..., 0] for x in (mdp.transition, mdp.reward, mdp.initial))
-    alone = TabularMDP(*tables, observation=mdp.observation)
+    p, r, rho = (x[..., 0] for x in (mdp.transition, mdp.reward, mdp.initial))
+    alone = TabularMDP(p, r, rho, observation=mdp.observation)
     return Task(alone, np.asarray(alone.reward)), student

@@ -49,6 +49,14 @@ def interval(
     def together(*parts: np.ndarray, axis: int = -1) -> np.ndarray:
         return statistic(np.concatenate(parts, axis=axis), axis=axis)
 
-    found = bootstrap(tuple(strata), together, n_resamples=RESAMPLES, batch=50, paired=False, vectorized=True,
-                      confidence_level=LEVEL, method="percentile", rng=np.random.default_rng(seed))  # fmt: skip
+    found = bootstrap(
+        tuple(strata),
+        together,
+        n_resamples=RESAMPLES,
+        axis=-1,
+        vectorized=True,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
     return Interval(together(*strata), found.confidence_interval.low, found.confidence_interval.high)
