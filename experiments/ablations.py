@@ -23,7 +23,7 @@ from rich.table import Table
 
 from experiments import ablations_plots, harness
 from experiments.harness import console
-from experiments.interquartile import interval
+from experiments.interquartile import Interval, interval
 from experiments.loop import dials, runs
 from experiments.loop.dials import DIALS, Turned
 
@@ -31,6 +31,8 @@ STUDENTS, QUICK_STUDENTS, QUICK_STEPS = 50, 4, 8
 USUAL = {"baseline": "position", "expert": "explicit", "rollouts": 64, "feedback": "trace", "noise": 0.0,
          "fraction": 1.0, "rate": 1.0, "clip": 0.2, "temperature": 1.0}  # fmt: skip
 """The value of each dial with which others are compared."""
+LOCAL = ("DistIL", "SDPO", "OPSD")
+"""Local objectives of an f-divergence."""
 MEASURES = ("area", "last", "lowered")
 Tables = dict[str, pd.DataFrame]
 Key = tuple[str, str, str, str]
@@ -60,10 +62,10 @@ def turned(args: argparse.Namespace, students: int, steps: int) -> dict[Key, Tur
     return found
 
 
-def measured(x: Turned, measure: str) -> tuple[float, float, float]:
+def measured(x: Turned, measure: str) -> Interval:
     """Interquartile mean over students; of a share, the mean."""
-    values = getattr(x, measure)
-    return tuple(map(float, interval([values], np.mean) if measure == "lowered" else interval([values])))
+    every = getattr(x, measure)
+    return interval([every], np.mean) if measure == "lowered" else interval([every])
 
 
 def values(found: dict[Key, Turned]) -> pd.DataFrame:
@@ -106,9 +108,6 @@ def violated(t: Tables) -> list[str]:
         elif not (part["lower"] <= part["upper"]).all():
             out.append(f"{name} has intervals that end before they start")
     return out
-
-
-LOCAL = ("DistIL", "SDPO", "OPSD")
 
 
 def summary(t: Tables) -> Table:

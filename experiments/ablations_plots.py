@@ -26,6 +26,8 @@ SAYS = {
     "clip": "Clip range of the PPO step (16 rollouts, 4 inner epochs)",
     "temperature": "Temperature at which the teacher is read (exact)",
 }
+WITHOUT_ORDER = ("baseline", "expert", "feedback")
+"""Dials whose values no line may join."""
 WORDS = {
     "self_evaluation": "self-eval.",
     "trace_critique": "both",
@@ -53,7 +55,7 @@ def panel(figure: Any, tables: Tables, *, dial: str, letter: str) -> None:
             else:
                 x = table[(table["measure"] == "area") & (table["algorithm"] == name) & (table["world"] == world)]
             at = np.array([place[v] for v in x["setting"]]) + 0.09 * (k - (len(names) - 1) / 2)
-            axis.plot(at, x["value"], marker, color=colour, ls=style, lw=0.9, ms=3.2)
+            axis.plot(at, x["value"], marker, color=colour, ls="" if dial in WITHOUT_ORDER else style, lw=0.9, ms=3.2)
             if world is not None:
                 axis.vlines(at, x["lower"], x["upper"], color=colour, lw=1)
         turned = len(max(settings, key=len)) > 4
@@ -61,9 +63,9 @@ def panel(figure: Any, tables: Tables, *, dial: str, letter: str) -> None:
         axis.set_xticks(range(len(settings)), words, rotation=35 if turned else 0, ha="right" if turned else "center",
                         fontsize=6.5)  # fmt: skip
         axis.set_xlim(-0.4, len(settings) - 0.6)
-        axis.set_title("steps that lower (mean of worlds)" if world is None else TITLES[world], fontsize=7.5)
+        axis.set_title("steps that lower" if world is None else TITLES[world], fontsize=7.5)
         axis.axhline(0, color="0.8", lw=0.6, zorder=0)
-        if not turned:
+        if not turned and axis is axes[len(shown) // 2]:
             axis.set_xlabel(DIALS[dial].title)
         if world is not None:
             axis.sharey(first)
@@ -71,11 +73,12 @@ def panel(figure: Any, tables: Tables, *, dial: str, letter: str) -> None:
     first.set_ylabel("mean score over training")
     low = min(0, table[table["measure"] == "area"]["lower"].min())
     first.set_ylim(1.08 * low - 0.02, 1.1 * table[table["measure"] == "area"]["upper"].max())
-    axes[-1].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[-1].set_ylim(-0.003, max(0.02, 1.1 * axes[-1].get_ylim()[1]))
+    highest = max(float(np.max(line.get_ydata())) for line in axes[-1].lines)
+    axes[-1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if highest > 0.02 else 1))
+    axes[-1].set_ylim(-0.05 * max(0.02, highest), 1.1 * max(0.02, highest))
     figure.legend(handles=handles(names, marks=True), loc="lower center", ncols=5, handlelength=2.6)
     title(figure, f"({letter}) {SAYS[dial]}")
-    figure.subplots_adjust(left=0.07, right=0.985, bottom=0.36, top=0.81, wspace=0.2)
+    figure.subplots_adjust(left=0.07, right=0.985, bottom=0.34, top=0.81, wspace=0.2)
     box = axes[-1].get_position()
     axes[-1].set_position((box.x0 + 0.03, box.y0, box.width - 0.03, box.height))
 
@@ -86,4 +89,4 @@ def draw(tables: Tables, out: Path) -> list[str]:
         dial: (partial(panel, tables=tables, dial=dial, letter=letter), 2.35)
         for dial, letter in zip(DIALS, "abcdefghi", strict=True)
     }
-    return harness.draw_panels(panels, out, "ablations")
+    return harness.shrink(out, harness.draw_panels(panels, out, "ablations"), "ablations")

@@ -33,7 +33,7 @@ from experiments.interquartile import interval
 from experiments.loop import runs, worlds
 from experiments.loop.runs import Curves
 
-STUDENTS, QUICK_STUDENTS, QUICK_STEPS = 50, 6, 16
+STUDENTS, QUICK_STUDENTS, QUICK_STEPS = 50, 4, 12
 DISTIL = "DistIL"
 ALL = "all worlds"
 GOALS = (0.5, 0.9)
@@ -76,15 +76,15 @@ def strata(found: Found, mode: str, name: str) -> dict[str, list[Curves]]:
 
 
 def learning(found: Found) -> pd.DataFrame:
-    """Interquartile means of score, return, entropy and length after every other step."""
+    """Interquartile means of score, return, entropy and length after every fourth step."""
     out = []
     for (world, mode, name), x in found.items():
-        steps = np.arange(0, len(x.returns), 2)
+        steps = np.arange(0, len(x.returns), 4)
         every = interval([np.stack([getattr(x, quantity)[steps] for quantity in QUANTITIES])])
         for quantity, value, lower, upper in zip(QUANTITIES, *every, strict=True):
             out.append(pd.DataFrame({"world": world, "mode": mode, "algorithm": name, "quantity": quantity,
                                      "step": steps, "value": value, "lower": lower, "upper": upper}))  # fmt: skip
-    return pd.concat(out, ignore_index=True)
+    return pd.concat(out, ignore_index=True).round(5)
 
 
 def answers(found: Found) -> pd.DataFrame:
@@ -98,7 +98,9 @@ def answers(found: Found) -> pd.DataFrame:
         found_here = interval([counted])
         for (c, step), (m, metric) in product(enumerate(x.checks), enumerate(metrics)):
             rows.append((world, mode, name, step, metric, *(y[c, m] for y in found_here)))
-    return pd.DataFrame(rows, columns=["world", "mode", "algorithm", "step", "metric", "value", "lower", "upper"])
+    return pd.DataFrame(
+        rows, columns=["world", "mode", "algorithm", "step", "metric", "value", "lower", "upper"]
+    ).round(6)
 
 
 def drops(found: Found) -> pd.DataFrame:
@@ -166,7 +168,7 @@ def every_run(found: Found) -> pd.DataFrame:
         fell = (x.change < -runs.ROUNDING).sum(axis=0)
         out.append(pd.DataFrame({"world": world, "mode": mode, "algorithm": name, "student": np.arange(len(fell)),
                                  "first": x.returns[0], "best": x.best, "return": x.returns[-1], "area": x.area,
-                                 "lowered": fell}).round(6))  # fmt: skip
+                                 "lowered": fell}).round(5))  # fmt: skip
     return pd.concat(out, ignore_index=True)
 
 

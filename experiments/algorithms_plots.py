@@ -33,6 +33,8 @@ TITLES = {
     "sum": "sum", "programs": "programs", "solution": "one solution shown", "thinking": "thinking",
     "garnet": "Garnets", "hidden": "Garnets, hidden state", "small sum": "small sum", "all worlds": "all worlds",
 }  # fmt: skip
+NARROW = TITLES | {"solution": "one solution", "hidden": "Garnets, hidden"}
+"""Titles of narrow axes."""
 SHORT = {
     "DistIL, CE-to-go": "  CE-to-go",
     "DistIL, KL-to-go": "  KL-to-go",
@@ -73,7 +75,7 @@ def curves(figure: Any, tables: Tables, *, mode: str, letter: str) -> None:
     figure.legend(handles=handles(LOOK), loc="lower center", ncols=5, columnspacing=1.2, handlelength=2.6)
     what = "exact expectations" if mode == "exact" else "64 rollouts per step"
     title(figure, f"({letter}) Learning with {what}: all steps have one size, 0.01 nats (interquartile means, 95 %)")
-    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.2, top=0.87, wspace=0.1, hspace=0.28)
+    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.2, top=0.87, wspace=0.1, hspace=0.28)
 
 
 def rows_of(axis: Any, names: Iterable[str]) -> dict[str, int]:
@@ -131,7 +133,7 @@ def answers(figure: Any, tables: Tables) -> None:
                     x["value"], i, marker, color=colour, mfc=face, ms=3.6, mew=0.9, alpha=depth if depth < 1 else 1
                 )
         axis.set(xlim=(-0.03, 1.05), xticks=[0, 0.5, 1], xticklabels=["0", ".5", "1"])
-        axis.set_title(TITLES[world], fontsize=7)
+        axis.set_title(NARROW[world], fontsize=7)
     marks: list[Any] = [
         Line2D([], [], ls="", marker=m, color="0.3", mfc="none" if k == "pass@1" else "0.3", ms=4, label=k.capitalize())
         for k, (m, _) in METRICS.items()
@@ -152,7 +154,7 @@ def drops(figure: Any, tables: Tables) -> None:
         axis.set_xlim(-0.04 * top, top)
         axis.xaxis.set_major_locator(harness.matplotlib.ticker.MaxNLocator(3))
         axis.xaxis.set_major_formatter(harness.matplotlib.ticker.PercentFormatter(1, decimals=0))
-        axis.set_title(TITLES[world], fontsize=7)
+        axis.set_title(NARROW[world], fontsize=7)
     modes(figure)
     title(figure, "(d) Share of steps that lowered the return (scales differ; means over students, 95 %)")
     figure.subplots_adjust(left=0.145, right=0.985, bottom=0.19, top=0.83, wspace=0.14)
@@ -167,8 +169,8 @@ def paired(figure: Any, tables: Tables) -> None:
     for axis, world in zip(axes, shown, strict=True):
         dots(axis, table[table["world"] == world], names)
         axis.axvline(0, color="0.5", lw=0.7, zorder=0)
-        axis.set(xlim=(-0.75, 0.42), xticks=[-0.5, 0], xticklabels=["-.5", "0"])
-        axis.set_title(TITLES[world].replace(", ", ",\n").replace("one solution", "one\nsolution"), fontsize=7)
+        axis.set(xlim=(-0.66, 0.3), xticks=[-0.5, 0], xticklabels=["-.5", "0"])
+        axis.set_title(NARROW[world].replace(", ", ",\n").replace("one solution", "one\nsolution"), fontsize=7)
     modes(figure)
     title(figure, "(e) Mean score over training minus that of local DistIL from the same student; to the right: better")
     figure.subplots_adjust(left=0.145, right=0.985, bottom=0.2, top=0.79, wspace=0.14)
@@ -197,12 +199,12 @@ def budget(figure: Any, tables: Tables) -> None:
             bars.plot([x.lower, x.upper], [place[x.algorithm]] * 2, color=colour, lw=1.2)
             face = colour if x.reached > 0.75 else "white"
             bars.plot(x.value, place[x.algorithm], marker, color=colour, mfc=face, ms=4, mew=0.9)
-    bars.set(xlabel="rollouts", title="until the score is 0.5 (o), 0.9 (◇)".replace("◇", "diamond"), xscale="log")
+    bars.set(xlabel="to reach 0.5 (o), 0.9 (diamond)", title="rollouts needed", xscale="log")
     bars.set_xticks([200, 500, 1000, 2000], ["200", "500", "1000", "2000"])
     bars.minorticks_off()
     figure.legend(handles=handles(LOOK), loc="lower center", ncols=5, columnspacing=1.2, handlelength=2.6)
     title(figure, "(f) What a rollout and a question buy; white: a quarter of the students or more never got there")
-    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.34, top=0.82, wspace=0.1)
+    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.34, top=0.82, wspace=0.1)
     box = bars.get_position()
     bars.set_position((box.x0 + 0.095, box.y0, box.width - 0.095, box.height))
 
@@ -222,7 +224,7 @@ def habits(figure: Any, tables: Tables) -> None:
         axis.set_title(f"{quantity}: {TITLES[world]}", fontsize=7)
     figure.legend(handles=handles(LOOK), loc="lower center", ncols=5, columnspacing=1.2, handlelength=2.6)
     title(figure, "(g) What becomes of entropy and length: cross-entropy-to-go stops thinking (64 rollouts per step)")
-    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.34, top=0.82, wspace=0.38)
+    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.34, top=0.82, wspace=0.38)
 
 
 PANELS: dict[str, tuple[Callable[..., None], float]] = {
@@ -240,4 +242,4 @@ PANELS: dict[str, tuple[Callable[..., None], float]] = {
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
     panels = {name: (partial(f, tables=tables), height) for name, (f, height) in PANELS.items()}
-    return harness.draw_panels(panels, out, "algorithms")
+    return harness.shrink(out, harness.draw_panels(panels, out, "algorithms"), "algorithms")

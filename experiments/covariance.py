@@ -33,15 +33,18 @@ from experiments.loop import runs, steps, worlds
 from experiments.loop.steps import ETAS, Steps
 
 STUDENTS, QUICK_STUDENTS = 50, 4
-SHOWN = 5
-"""Points per world, algorithm, geometry and step size in the picture."""
+SHOWN, PICTURED = 3, (0.01, 0.3, 3.0)
+"""Students per world, algorithm and geometry in the picture, and step sizes."""
 FACTOR, TOLERANCE = 2.0, 1e-10
 """A prediction is clear if it is larger than `FACTOR` times the second-order term, and than rounding."""
 SMALLEST = min(ETAS)
 NEAR_TWO = (1.9, 2.1)
 """Where the median exponent of every world and geometry must lie."""
-SLACK = 5.0
-"""How much farther from the exact direction than independent errors would leave it the mean of many may be."""
+SLACK = 20.0
+"""How often the square of its expected error the mean of many gradients may be off: errors along one direction, as of
+the share of one prompt among all, are so large with probability 8e-6 (chi2 with one degree of freedom)."""
+ROUNDING = 1e-9
+"""Cosines this near 1 are 1: the states of an expert that leaves nothing to chance are always the same."""
 ENOUGH = 0.9
 """Share of the smallest steps whose prediction must be clear: otherwise nothing has been asked."""
 LAST = 0.99
@@ -60,13 +63,15 @@ def walked(args: argparse.Namespace, students: int) -> dict[Key, Steps]:
 
 
 def points(found: dict[Key, Steps]) -> pd.DataFrame:
-    """Some of the steps: those of the first students, at the first, a middle and the last step."""
+    """Some of the steps of the first students: every fourth, at three sizes, to five digits."""
     out = []
     for (world, name, geometry), x in found.items():
-        for e, eta in enumerate(ETAS):
+        for eta in PICTURED:
+            e = ETAS.index(eta)
             some = x.predicted[::4, e, :SHOWN].ravel(), x.change[::4, e, :SHOWN].ravel()
             out.append(pd.DataFrame({"world": world, "algorithm": name, "geometry": geometry, "eta": eta,
-                                     "predicted": some[0], "actual": some[1]}))  # fmt: skip
+                                     "predicted": [float(f"{y:.5g}") for y in some[0]],
+                                     "actual": [float(f"{y:.5g}") for y in some[1]]}))  # fmt: skip
     return pd.concat(out, ignore_index=True)
 
 
@@ -117,7 +122,7 @@ def errors(found: dict[Key, Steps]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def pointing(args: argparse.Namespace) -> pd.DataFrame:
     """Cosines, by world, algorithm and number of rollouts."""
-    todo = list(product(worlds.WORLDS, runs.NAMES, [args.seed]))
+    todo = list(product(worlds.WORLDS[2:5] if args.quick else worlds.WORLDS, runs.NAMES, [args.seed]))
     rows = []
     for (world, name, _), x in zip(todo, harness.run_tasks(steps.pointing, todo, args, "directions"), strict=True):
         for drawn, mean, deviation, together in zip(*x, strict=True):
@@ -174,7 +179,7 @@ def _violated_claim_1(t: Tables) -> list[str]:
 
 def _violated_directions(table: pd.DataFrame) -> list[str]:
     off, allowed = (1 / table[what] ** 2 - 1 for what in ("of_mean", "expected_of_mean"))
-    wrong = table[~((table["of_mean"] > 0) & (off <= SLACK * allowed))]
+    wrong = table[~((table["of_mean"] > 0) & (off <= SLACK * allowed + ROUNDING))]
     out = []
     for x in wrong.itertuples():
         where = f"{x.algorithm} in {x.world}: {x.rollouts} rollouts"

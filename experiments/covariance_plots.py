@@ -13,15 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from experiments import harness
-from experiments.algorithms_plots import LOOK, TITLES, handles, title
+from experiments.algorithms_plots import LOOK, NARROW, TITLES, handles, title
 from experiments.harness import OKABE_ITO as C
 from experiments.loop import worlds
 
 Tables = dict[str, pd.DataFrame]
-SEEN = (0.01, 0.3, 3.0)
-"""Step sizes of panel (a)."""
 LINTHRESH = 1e-5
 GEOMETRY = {"natural": (C["blue"], "-", "o"), "euclidean": (C["vermillion"], "--", "s")}
+CALLED = {"natural": "natural", "euclidean": "Euclidean"}
 WORLD = dict(
     zip(worlds.WORLDS, (C["blue"], C["sky"], C["vermillion"], C["green"], C["orange"], C["purple"]), strict=True)
 )
@@ -30,8 +29,9 @@ WORLD = dict(
 def points(figure: Any, tables: Tables) -> None:
     """Panel (a)."""
     table = tables["points"]
-    axes = figure.subplots(1, len(SEEN), sharex=True, sharey=True)
-    for axis, eta in zip(axes, SEEN, strict=True):
+    sizes = sorted(table["eta"].unique())
+    axes = figure.subplots(1, len(sizes), sharex=True, sharey=True)
+    for axis, eta in zip(axes, sizes, strict=True):
         here = table[np.isclose(table["eta"], eta)]
         line = np.array([-3, 3])
         axis.plot(line, line, color="0.5", lw=0.7, zorder=0)
@@ -48,7 +48,9 @@ def points(figure: Any, tables: Tables) -> None:
         axis.minorticks_off()
         axis.set(title=rf"$\eta={eta:g}$", xlabel="predicted change", xlim=(-1, 4), ylim=(-1, 1.5))
     axes[0].set_ylabel("actual change of the return")
-    marks = [Line2D([], [], ls="", marker=m, color=c, ms=4, label=f"{g} step") for g, (c, _, m) in GEOMETRY.items()]
+    marks = [
+        Line2D([], [], ls="", marker=m, color=c, ms=4, label=f"{CALLED[g]} step") for g, (c, _, m) in GEOMETRY.items()
+    ]
     figure.legend(handles=marks, loc="lower center", ncols=2)
     title(figure, "(a) What claim 1 predicted and what happened: ten algorithms, six worlds, exact expectations")
     figure.subplots_adjust(left=0.09, right=0.985, bottom=0.25, top=0.83, wspace=0.08)
@@ -79,16 +81,16 @@ def signs(figure: Any, tables: Tables) -> None:
             below += height
         for i, n in enumerate(x["drops"]):
             axis.text(i, 1.02, f"{n:,}", ha="center", fontsize=5.5)
-        axis.set_xticks(range(len(x)), [f"{e:g}" for e in x["eta"]], fontsize=6)
+        axis.set_xticks(range(len(x)), [f"{e:g}" for e in x["eta"]], fontsize=5.5, rotation=45)
         axis.set(xlabel=r"step size $\eta$", ylim=(0, 1.1))
-        axis.set_title(f"who foretold the drops, {geometry}", pad=7)
+        axis.set_title(f"who foretold the drops, {CALLED[geometry]}", pad=7)
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     entries: list[Any] = [
-        Line2D([], [], color=c, ls=s, marker=m, ms=4, label=f"{g}, clear predictions")
+        Line2D([], [], color=c, ls=s, marker=m, ms=4, label=f"{CALLED[g]}, clear predictions")
         for g, (c, s, m) in GEOMETRY.items()
     ]
     entries += [
-        Line2D([], [], color=c, ls=s, marker=m, ms=4, mfc="white", label=f"{g}, all")
+        Line2D([], [], color=c, ls=s, marker=m, ms=4, mfc="white", label=f"{CALLED[g]}, all")
         for g, (c, s, m) in GEOMETRY.items()
     ]
     entries += [harness.matplotlib.patches.Patch(color=c, label=text) for _, c, text in kinds]
@@ -109,7 +111,7 @@ def errors(figure: Any, tables: Tables) -> None:
         eta = np.array([1e-3, 3e-2])
         axis.plot(eta, 3 * eta**2, color="black", lw=0.8, ls=":")
         axis.text(6e-3, 6e-4, r"$\propto\eta^2$", fontsize=7, ha="right")
-        axis.set(xscale="log", yscale="log", xlabel=r"step size $\eta$", title=geometry, ylim=(1e-10, 2))
+        axis.set(xscale="log", yscale="log", xlabel=r"step size $\eta$", title=CALLED[geometry], ylim=(1e-11, 2))
     left[0].set_ylabel("|actual - predicted|")
     left[1].tick_params(labelleft=False)
     names = list(WORLD)
@@ -125,10 +127,16 @@ def errors(figure: Any, tables: Tables) -> None:
     lines, texts = left[0].get_legend_handles_labels()
     lines += [Line2D([], [], ls="", marker=m, color=c, ms=4) for c, _, m in GEOMETRY.values()]
     figure.legend(
-        lines, [*texts, *GEOMETRY], loc="lower center", ncols=8, columnspacing=1.0, handlelength=1.4, fontsize=6.5
+        lines,
+        [*texts, *CALLED.values()],
+        loc="lower center",
+        ncols=8,
+        columnspacing=1.0,
+        handlelength=1.4,
+        fontsize=6.5,
     )
     title(figure, r"(c) The error of the first-order prediction shrinks as $\eta^2$ (medians and quartiles)")
-    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.27, top=0.81, wspace=0.1)
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.27, top=0.81, wspace=0.1)
     box = right.get_position()
     right.set_position((box.x0 + 0.12, box.y0, box.width - 0.12, box.height))
 
@@ -136,14 +144,15 @@ def errors(figure: Any, tables: Tables) -> None:
 def cosines(figure: Any, tables: Tables) -> None:
     """Panel (d)."""
     table = tables["cosines"]
-    axes = figure.subplots(1, 6, sharex=True, sharey=True)
-    for axis, world in zip(axes, WORLD, strict=True):
+    shown = list(table["world"].unique())
+    axes = figure.subplots(1, len(shown), sharex=True, sharey=True)
+    for axis, world in zip(axes, shown, strict=True):
         for name, (colour, style, _) in LOOK.items():
             x = table[(table["world"] == world) & (table["algorithm"] == name)]
             axis.plot(x["rollouts"], 1 - x["cosine"], color=colour, ls=style, lw=1.1)
             axis.plot(x["rollouts"], 1 - x["of_mean"], ".", color=colour, ms=2.6)
         axis.set(xscale="log", yscale="log")
-        axis.set_title(TITLES[world], fontsize=7)
+        axis.set_title(NARROW[world], fontsize=7)
         axis.set_xlabel("rollouts")
         axis.set_xticks([10, 1000])
         axis.minorticks_off()
@@ -153,7 +162,7 @@ def cosines(figure: Any, tables: Tables) -> None:
     title(
         figure, "(d) Sampled gradients turn towards the exact one; their means are where independent errors leave them"
     )
-    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.31, top=0.82, wspace=0.1)
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.31, top=0.82, wspace=0.1)
 
 
 PANELS: dict[str, tuple[Callable[..., None], float]] = {
@@ -168,4 +177,4 @@ PANELS: dict[str, tuple[Callable[..., None], float]] = {
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
     panels = {name: (partial(f, tables=tables), height) for name, (f, height) in PANELS.items()}
-    return harness.draw_panels(panels, out, "covariance")
+    return harness.shrink(out, harness.draw_panels(panels, out, "covariance"), "covariance")

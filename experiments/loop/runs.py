@@ -7,7 +7,8 @@ is largest would win: up to a noise that only rewards have, larger steps are bet
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,16 +86,16 @@ def votes(world: str, record: Run, checks: Array) -> Array:
     """Maj@16 after `checks` steps, `(C,N)`: a mean over problems."""
     if world not in worlds.GAMES:
         return np.full((len(checks), record.returns.shape[1]), np.nan)
-    return np.stack([majority(worlds.game(world), record.snapshots[t]) for t in checks.tolist()])
+    students = np.stack([record.snapshots[t] for t in checks.tolist()], axis=3)
+    return majority(worlds.game(world), students)
 
 
 def majority(game: TokenMDP, policy: Array) -> Array:
-    """Maj@16 of students `(H,S,A,N)`, `(N,)`."""
-    total: Any = 0
-    for p, right in enumerate(game.right):
-        law = np.ones((len(right), policy.shape[3]))
-        for z, tokens in enumerate(game.tree.finished()):
-            for h, token in enumerate(tokens):
-                law[z] *= policy[h, game.state_index(p, 0, tokens[:h]), token]
-        total = total + success.maj_at_n(law / law.sum(axis=0), right * 1.0, VOTES)
-    return total / len(game.right)
+    """Maj@16 of students `(H,S,A,*B)`, shape `B`."""
+    batch = policy.shape[3:]
+    law = np.ones((len(game.right[0]), len(game.right), *batch))
+    for (z, tokens), p in product(enumerate(game.tree.finished()), range(len(game.right))):
+        for h, token in enumerate(tokens):
+            law[z, p] *= policy[h, game.state_index(p, 0, tokens[:h]), token]
+    right = np.stack(game.right, axis=1).astype(float).reshape(*law.shape[:2], *[1] * len(batch))
+    return success.maj_at_n(law / law.sum(axis=0), right, VOTES).mean(axis=0)
