@@ -168,7 +168,7 @@ def every_run(found: Found) -> pd.DataFrame:
         fell = (x.change < -runs.ROUNDING).sum(axis=0)
         out.append(pd.DataFrame({"world": world, "mode": mode, "algorithm": name, "student": np.arange(len(fell)),
                                  "first": x.returns[0], "best": x.best, "return": x.returns[-1], "area": x.area,
-                                 "lowered": fell}).round(5))  # fmt: skip
+                                 "lowered": fell}).round(4))  # fmt: skip
     return pd.concat(out, ignore_index=True)
 
 

@@ -199,7 +199,7 @@ def budget(figure: Any, tables: Tables) -> None:
             bars.plot([x.lower, x.upper], [place[x.algorithm]] * 2, color=colour, lw=1.2)
             face = colour if x.reached > 0.75 else "white"
             bars.plot(x.value, place[x.algorithm], marker, color=colour, mfc=face, ms=4, mew=0.9)
-    bars.set(xlabel="to reach 0.5 (o), 0.9 (diamond)", title="rollouts needed", xscale="log")
+    bars.set(xlabel="to score 0.5 ●, 0.9 ◆", title="rollouts needed", xscale="log")
     bars.set_xticks([200, 500, 1000, 2000], ["200", "500", "1000", "2000"])
     bars.minorticks_off()
     figure.legend(handles=handles(LOOK), loc="lower center", ncols=5, columnspacing=1.2, handlelength=2.6)

@@ -80,7 +80,7 @@ def signs(figure: Any, tables: Tables) -> None:
             axis.bar(range(len(x)), height, bottom=below, color=colour, width=0.75)
             below += height
         for i, n in enumerate(x["drops"]):
-            axis.text(i, 1.02, f"{n:,}", ha="center", fontsize=5.5)
+            axis.text(i, 1.02, f"{n / 1000:.1f}k" if n >= 1000 else n, ha="center", fontsize=5.5)
         axis.set_xticks(range(len(x)), [f"{e:g}" for e in x["eta"]], fontsize=5.5, rotation=45)
         axis.set(xlabel=r"step size $\eta$", ylim=(0, 1.1))
         axis.set_title(f"who foretold the drops, {CALLED[geometry]}", pad=7)

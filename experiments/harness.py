@@ -181,14 +181,14 @@ def draw_panels(panels: Mapping[str, tuple[Callable[..., None], float]], out: Pa
 
 
 def shrink(out: Path, files: Sequence[str], page: str) -> list[str]:
-    """Rewrite pictures with 64 colours, and the `page` of all panels at half the size; returns the files."""
+    """Rewrite pictures with 256 colours, and the `page` of all panels at half the size; returns the files."""
     for file in files:
         if file.endswith(".png"):
             with replacing(out / file) as temporary, Image.open(out / file) as picture:
                 plain_colours = picture.convert("RGB")
                 if file == f"{page}.png":
                     plain_colours = plain_colours.resize([n // 2 for n in picture.size], Image.Resampling.LANCZOS)
-                plain_colours.quantize(64).save(temporary, optimize=True)
+                plain_colours.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
     return list(files)
 
 

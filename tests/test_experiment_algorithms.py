@@ -54,16 +54,16 @@ def test_tables_sum_up_the_runs(tables):
     assert len(every) == 6 * 2 * 10 * algorithms.QUICK_STUDENTS
     for key, x in every.groupby(["world", "mode", "algorithm"]):
         row = tables["paired"].set_index(["world", "mode", "algorithm"]).loc[key]
-        assert row["area"] == pytest.approx(middle(x["area"]), abs=2e-5)
+        assert row["area"] == pytest.approx(middle(x["area"]), abs=2e-4)
         base = every.query("world == @key[0] and mode == @key[1] and algorithm == 'DistIL'")
         difference = x["area"].to_numpy() - base["area"].to_numpy()
-        assert row["value"] == pytest.approx(middle(difference), abs=3e-5)
+        assert row["value"] == pytest.approx(middle(difference), abs=3e-4)
         fell = tables["drops"].set_index(["world", "mode", "algorithm"]).loc[key]
         assert fell["lowered"] == x["lowered"].sum()
         assert fell["value"] == pytest.approx(x["lowered"].mean() / (fell["steps"] / len(x)))
     whole = every.query("mode == 'exact' and algorithm == 'GRPO'")["area"]
     row = tables["paired"].query("world == 'all worlds' and mode == 'exact' and algorithm == 'GRPO'").iloc[0]
-    assert row["area"] == pytest.approx(middle(whole), abs=2e-5)
+    assert row["area"] == pytest.approx(middle(whole), abs=2e-4)
 
 
 def test_intervals():
