@@ -42,7 +42,7 @@ SAFE = ("garnet", "thinking")
 """Worlds in which claim 9 speaks."""
 LOCAL = (DISTIL, "SDPO", "OPSD")
 """Local objectives of an f-divergence with a truthful teacher: in exact mode they never lower the return there."""
-QUANTITIES = ("score", "returns", "entropy", "length")
+QUANTITIES = ("score", "entropy", "length")
 COUNTS = ("rollouts", "queries")
 Tables = dict[str, pd.DataFrame]
 Key = tuple[str, str, str]
@@ -76,7 +76,7 @@ def strata(found: Found, mode: str, name: str) -> dict[str, list[Curves]]:
 
 
 def learning(found: Found) -> pd.DataFrame:
-    """Interquartile means of score, return, entropy and length after every fourth step."""
+    """Interquartile means of score, entropy and length after every fourth step."""
     out = []
     for (world, mode, name), x in found.items():
         steps = np.arange(0, len(x.returns), 4)
@@ -84,7 +84,7 @@ def learning(found: Found) -> pd.DataFrame:
         for quantity, value, lower, upper in zip(QUANTITIES, *every, strict=True):
             out.append(pd.DataFrame({"world": world, "mode": mode, "algorithm": name, "quantity": quantity,
                                      "step": steps, "value": value, "lower": lower, "upper": upper}))  # fmt: skip
-    return pd.concat(out, ignore_index=True).round(5)
+    return pd.concat(out, ignore_index=True).round(4)
 
 
 def answers(found: Found) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def answers(found: Found) -> pd.DataFrame:
             rows.append((world, mode, name, step, metric, *(y[c, m] for y in found_here)))
     return pd.DataFrame(
         rows, columns=["world", "mode", "algorithm", "step", "metric", "value", "lower", "upper"]
-    ).round(6)
+    ).round(5)
 
 
 def drops(found: Found) -> pd.DataFrame:
