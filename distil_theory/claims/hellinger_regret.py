@@ -191,19 +191,20 @@ CLAIM = Claim(
     number="11c",
     title="the regret of distributional DAgger with high probability",
     statement=r"\sum_n\sum_h E_{d_h^{\pi_n}} D_H^2 \le "
-    r"\tfrac{2e}{e-1}\big[\tfrac B2 + (1+H)\log\tfrac1\varepsilon\big], \quad \sum_n\big(J(\pi^*) - J(\pi_n)\big) \le \mu\sqrt{NH \cdot \text{the same}}, \quad "
+    r"\tfrac{2e}{e-1}\big[\tfrac B2 + (1+H)\log\tfrac1\varepsilon\big], \quad "
+    r"\sum_n\big(J(\pi^*) - J(\pi_n)\big) \le \mu\sqrt{NH \cdot \text{the same}}, \quad "
     r"\text{with probability } 1 - 2\varepsilon",
     assumptions=("recoverability", "unaliased student", "fresh labels", "a fixed expert"),
     source="ours",
     scope="any `A`, `S`, `H`, `N`: step by step; both supermartingales over every game of two rounds of one problem",
     steps=(
-        Step("`E sqrt(pi/pi*)` of a label is `1 - D_H^2/2`", affinity, "a Hellinger distance with the half"),
-        Step("which is at most `exp(-D_H^2/2)`", exponent, "log x <= x"),
+        Step("`E sqrt(pi/pi*)` of a label is `1 - D_H^2/2`", affinity, "twice the half"),
+        Step("which is at most `exp(-D_H^2/2)`", exponent, "log e^-x = x"),
         Step("labels are independent: a supermartingale, and over every game", independent, "D_H^2 for D_H^2/2"),
         Step("Markov's inequality", markov, "eps^2 e^X"),
         Step("from visited states to expectations, and over every game", chord, "1 for 1 - 1/e"),
         Step("together", together, "H for 1 + H"),
-        Step("`TV^2 <= D_H^2 (1 - D_H^2/4)`", variation, "(sqrt p - sqrt q)^2 twice"),
+        Step("`TV^2 <= D_H^2 (1 - D_H^2/4)`", variation, "squares that add up to 2"),
         Step("performance difference and Cauchy-Schwarz", root, "H forgotten"),
     ),
     margin=margin,

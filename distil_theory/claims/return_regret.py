@@ -221,7 +221,8 @@ def attack(margin: Callable[..., Array], n: int, seed: int) -> falsify.Found:
     slips = 10.0 ** -np.arange(1, 7)
     batch = [np.repeat(x[..., None], len(slips), axis=-1) for x in chain]
     batch[3][0] = np.stack([1 - slips, slips])
-    attained = margin(TabularMDP(*batch[:3], batch_ndim=1), *batch[3:])
+    transition, reward, initial, student, expert = batch
+    attained = margin(TabularMDP(transition, reward, initial, batch_ndim=1), student, expert)
     return falsify.merge([rollouts.attack(margin, n, seed), falsify.smallest(attained, len(slips), *batch)])
 
 
@@ -241,28 +242,27 @@ CLAIM = Claim(
     scope="any `A`, `S`, `H`, `N`: step by step; the code on the generic MDP `H = 3`, `S = A = 2`, and on every game "
     "of three rounds of two problems, exactly",
     steps=(
-        Step(
-            "labels are fresh: excess log-loss is KL, any label, and by the code", fresh, "the labels of one round lost"
-        ),
+        Step("labels are fresh: excess log-loss is KL, any label, and by the code", fresh, "labels counted twice"),
         Step("no fixed distribution beats hindsight", hindsight, "q_a n + n_a"),
         Step("the expert's action values on the student's states, by the code", own_states, "d of the expert"),
         Step("`|sum (p - q) Q| <= span(Q) TV`", inequalities.span_times_variation, "span for span/2"),
-        Step("Pinsker's inequality", inequalities.pinsker, "3/2 for (t-1)^2/(t+2) becomes 2"),
+        Step("Pinsker's inequality", inequalities.pinsker, "2 for 3/2"),
         Step("Cauchy-Schwarz over rounds, steps and states", root, "H forgotten in return_regret"),
         Step("Jensen over the runs", inequalities.jensen_square_root, "a tangent of slope 1/sqrt(m)"),
         Step("a sure expert: `TV <= KL`", deterministic, "|1 - pi(a*)| only once"),
-        Step("three rounds, every game, by the code", games, "rewards of the student for mu"),
+        Step("three rounds, every game, by the code", games, "max Q for span Q"),
         Step("without recoverability, sight or fresh labels", without, "slips at every step"),
     ),
     margin=margin,
     holds_exactly=holds_exactly,
     without={
         "recoverability": "where a slip costs all that is left `mu = H`, and the bound with `TV` is attained (a step)",
-        "unaliased student": "two contexts that look alike and want opposite actions: every student loses 1/2 a round, "
-        "and `KL >= log 2` at the best (a step)",
+        "unaliased student": "two contexts that look alike and want opposite actions: every student loses `1/2` a "
+        "round, and `KL >= log 2` at the best (a step)",
         "the student's own states": "claim 11e: errors `e` on the expert's states may cost `e H (H+1)/2` instead of "
         "`mu e H`",
-        "fresh labels": "a fair coin tossed once and repeated: `KL = (1/2) log((n+1)^2/(2n+1))` after `n` labels (a step)",
+        "fresh labels": "a fair coin tossed once and repeated: after `n` labels `KL = (1/2) log((n+1)^2/(2n+1))` "
+        "(a step)",
         "a fixed expert": "claim 11d: the path that the teacher goes is added",
     },
     panel="monotonicity.png",
