@@ -14,7 +14,7 @@ ERRORS = [
     ("artanh at 1/(2n+2)", "claims/kt_predictor.py", "A / 2 * 2 / (2 * N + 1)", "A / 2 * 2 / (2 * N + 2)", KT, "the constant"),
     ("A lost in Q", "online/kt.py", "2 * n + len(told))", "2 * n + 1)", KT, "all counts"),
     ("Gamma(A/2) forgotten", "online/kt.py", " - gammaln(actions / 2) - ways", " - ways", KT, "losses and"),
-    ("the largest k times A", BOUNDS, "min(1.0, _busiest(actions))", "min(1.0, actions * _busiest(actions))", KT, "cells that"),
+    ("all cells visited", BOUNDS, "cells = np.minimum(states, some)", "cells = states + 0 * some", KT, "cells that"),
     ("C(n+A, n)", "claims/kt_predictor.py", "sympy.gamma(N + ACTIONS) / (", "sympy.gamma(N + ACTIONS + 1) / (", KT, "adding 1"),
     ("a third of A - 1", BOUNDS, "(actions - 1) / 2 * np.log(", "(actions - 1) / 3 * np.log(", KT, MARGIN),
     ("labels counted twice", "claims/rounds.py", "every.labels[:, i]] += 1", "every.labels[:, i]] += 2", RETURN, "labels are"),
