@@ -28,16 +28,15 @@ states means the same rollouts: no regret. No loss on *other* states, those of a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import sympy
 
 from distil_theory import falsify, instances, solve, trajectories
 from distil_theory import number_systems as ns
-from distil_theory.claims import inequalities, return_regret, rollouts, rounds, symbols
+from distil_theory.claims import inequalities, links, return_regret, rollouts, symbols
 from distil_theory.claims.claim import Claim, Step
-from distil_theory.divergences import FORWARD_KL
 from distil_theory.instances import Instance
 from distil_theory.number_systems import Array
 from distil_theory.online import bounds
@@ -49,17 +48,12 @@ H, N = sympy.symbols("h H", positive=True, integer=True)
 ERR = sympy.Symbol("e", positive=True)
 
 
-def gap(mdp: TabularMDP, student: Array, expert: Array) -> Array:
-    """`J* - J`."""
-    return solve.expected_return(mdp, expert) - solve.expected_return(mdp, student)
-
-
 def expert_states() -> bool:
     """Step 1, by the code on the generic MDP of three steps."""
     mdp, student, expert = symbols.mdp(3)
     _, q = solve.values(mdp, student)
-    found = rounds.visited(mdp, expert, ((expert - student) * q).sum(axis=2))
-    return symbols.vanishes(gap(mdp, student, expert) - found) and inequalities.span_times_variation()
+    found = links.visited(mdp, expert, ((expert - student) * q).sum(axis=2))
+    return symbols.vanishes(links.gap(mdp, student, expert) - found) and inequalities.span_times_variation()
 
 
 def ranges() -> bool:
@@ -102,8 +96,8 @@ def chain_rule() -> bool:
     ratio = every.along(expert / student, actions=True)
     logs = np.array(sympy.symbols(f"l1:{expert.size + 1}"), dtype=object).reshape(expert.shape)  # log u of each action
     mean = (better * every.along(logs, actions=True).sum(axis=0)).sum()
-    found = rounds.visited(mdp, expert, (expert * logs).sum(axis=2))
-    paid = ((better - p) * trajectories.returns(mdp, every)).sum() - gap(mdp, student, expert)
+    found = links.visited(mdp, expert, (expert * logs).sum(axis=2))
+    paid = ((better - p) * trajectories.returns(mdp, every)).sum() - links.gap(mdp, student, expert)
     return (
         symbols.vanishes(p * ratio.prod(axis=0) - better)
         and symbols.vanishes([mean - found, paid])
@@ -145,8 +139,8 @@ def at_the_end() -> bool:
         for error in ERRORS:
             e = symbols.rational(error)
             clone, lost = instances.compounding_chain(steps, error), instances.unforgiving_chain(steps, error)
-            good &= bool(gap(paid_at_the_end(clone), clone.student, clone.expert) == off_path(steps, e))
-            good &= bool(gap(paid_at_the_end(lost), lost.student, lost.expert) == 1 - (1 - e) ** steps)
+            good &= bool(links.gap(paid_at_the_end(clone), clone.student, clone.expert) == off_path(steps, e))
+            good &= bool(links.gap(paid_at_the_end(lost), lost.student, lost.expert) == 1 - (1 - e) ** steps)
             good &= bool(bounds.recoverability(paid_at_the_end(lost), lost.expert) == 1)
             good &= bool(lost.gap == sum(1 - (1 - e) ** h for h in range(1, steps + 1)))
             for case in (clone, lost):
@@ -163,56 +157,15 @@ def other_states() -> bool:
         path, off = student * 1, expert * 1
         path[:, 0] = expert[:, 0]
         off[:, 0] = expert[:, 0, ::-1]
-        good &= bool(gap(mdp, path, expert) == 0) and bool(gap(mdp, off, expert) == -(-steps // 2))
+        good &= bool(links.gap(mdp, path, expert) == 0) and bool(links.gap(mdp, off, expert) == -(-steps // 2))
     return good
-
-
-class Sizes(NamedTuple):
-    """What the bounds are made of, of one problem or a batch.
-
-    `weighted` is `sum_h span(Q_h^pi)` times the error on the expert's states; `theirs` and `own` are the largest errors
-    on the expert's states and on the student's; `most` and `whole` the ranges of a reward and of the return.
-    """
-
-    lost: Array
-    weighted: Array
-    theirs: Array
-    own: Array
-    mu: Array
-    most: Array
-    whole: Array
-    kl: Array
-
-
-def sizes(mdp: TabularMDP, student: Array, expert: Array) -> Sizes:
-    """The KL of rationals in balls."""
-    steps, states, actions = mdp.shape
-    reward = mdp.reward.reshape(steps, states * actions, *mdp.batch_shape)
-    each = ns.amax(reward, 1) + ns.amax(-reward, 1)
-    variation = abs(expert - student).sum(axis=2) / 2
-    theirs, own = ((solve.occupancy(mdp, policy) * variation).sum(axis=1) for policy in (expert, student))
-    _, q = solve.values(mdp, student)
-    spans = ns.amax(ns.amax(q, 2), 1) + ns.amax(ns.amax(-q, 2), 1)
-    to = "ball" if ns.name(student) == "rational" else "float64"
-    star, pi = (ns.convert(policy, to) for policy in (expert, student))
-    kl = (ns.convert(solve.occupancy(mdp, expert), to) * FORWARD_KL.value(star, pi, axis=2)).sum(axis=1).sum(axis=0)
-    return Sizes(
-        gap(mdp, student, expert),
-        (spans * theirs).sum(axis=0),
-        ns.amax(theirs, 0),
-        ns.amax(own, 0),
-        bounds.recoverability(mdp, expert),
-        ns.amax(each, 0),
-        each.sum(axis=0),
-        kl,
-    )
 
 
 def margin(mdp: TabularMDP, student: Array, expert: Array) -> Array:
     """The least slack of the bounds that `online.bounds` returns, with the expert and with the sure one."""
     steps, out = mdp.shape[0], []
-    for star, certain in ((expert, False), (return_regret.sure(expert), True)):
-        x = sizes(mdp, student, star)
+    for star, certain in ((expert, False), (links.sure(expert), True)):
+        x = links.sizes(mdp, student, star)
         out += [
             x.weighted - x.lost,
             x.most * bounds.cloning(steps, x.theirs) - x.weighted,
@@ -227,8 +180,8 @@ def holds_exactly(*parts: Array) -> bool:
     mdp, student, expert = symbols.exact_mdp(*parts)
     steps, good = mdp.shape[0], True
     with ns.precision(256):
-        for star, certain in ((expert, False), (return_regret.sure(expert), True)):
-            x = sizes(mdp, student, star)
+        for star, certain in ((expert, False), (links.sure(expert), True)):
+            x = links.sizes(mdp, student, star)
             good &= bool(x.lost <= x.weighted <= x.most * x.theirs * steps * (steps + 1) / 2)
             good &= bool(x.lost <= x.mu * steps * x.own)
             good &= bool(x.lost <= 0) or bool(
@@ -239,7 +192,7 @@ def holds_exactly(*parts: Array) -> bool:
 
 def attack(margin: Callable[..., Array], n: int, seed: int) -> falsify.Found:
     """Random MDPs, and the compounding chain with ever rarer errors."""
-    chain = return_regret.parts(*instances.compounding_chain(3)[1:4])
+    chain = links.parts(*instances.compounding_chain(3)[1:4])
     errors = 10.0 ** -np.arange(1, 7)
     batch = [np.repeat(ns.convert(x, "float64")[..., None], len(errors), axis=-1) for x in chain]
     batch[3] = np.stack([np.stack([1 - errors, errors]), np.stack([errors, 1 - errors])])[None].repeat(3, axis=0)

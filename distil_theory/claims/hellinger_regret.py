@@ -27,7 +27,7 @@ import sympy
 
 from distil_theory import number_systems as ns
 from distil_theory import solve
-from distil_theory.claims import inequalities, return_regret, rollouts, rounds, symbols
+from distil_theory.claims import inequalities, links, return_regret, rollouts, rounds, symbols
 from distil_theory.claims.claim import Claim, Step
 from distil_theory.divergences import HELLINGER
 from distil_theory.number_systems import Array
@@ -72,7 +72,7 @@ def states_factor(student: Array, every: Trajectories) -> Array:
     """`exp( (1 - 1/e) E X/H - X/H )` of each rollout, in balls."""
     mdp, expert = rounds.game()
     x = half(ns.convert(expert, "ball"), ns.convert(student, "ball"))
-    mean = rounds.visited(mdp.convert("ball"), ns.convert(student, "ball"), x)
+    mean = links.visited(mdp.convert("ball"), ns.convert(student, "ball"), x)
     share = 1 - ns.exp(ns.convert([-1], "ball"))[0]
     return ns.exp((share * mean - every.along(x, actions=False).sum(axis=0)) / len(x))
 
@@ -152,8 +152,8 @@ class Round(NamedTuple):
 def one_round(mdp: TabularMDP, student: Array, expert: Array) -> Round:
     """The supermartingales' factors of one round, and the sums that the last steps compare."""
     x, steps = half(expert, student), mdp.shape[0]
-    variation = rounds.visited(mdp, student, abs(expert - student).sum(axis=2) / 2)
-    mean = rounds.visited(mdp, student, x)
+    variation = links.visited(mdp, student, abs(expert - student).sum(axis=2) / 2)
+    mean = links.visited(mdp, student, x)
     one = x[0] * 0 + 1
     labels, states = one, one
     for h in reversed(range(steps)):

@@ -24,14 +24,14 @@ the first one: after `n` of them `KL = (1/2) log((n+1)^2/(2n+1))`, which adds up
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import sympy
 
 from distil_theory import falsify, instances, solve
 from distil_theory import number_systems as ns
-from distil_theory.claims import inequalities, rollouts, rounds, symbols
+from distil_theory.claims import inequalities, links, rollouts, rounds, symbols
 from distil_theory.claims.claim import Claim, Step
 from distil_theory.divergences import FORWARD_KL
 from distil_theory.number_systems import Array
@@ -43,18 +43,6 @@ SHORT, SURE = 3, 1e-25
 """Rounds of the games that are played through; how small a ball around zero must be."""
 
 
-def label_loss(known: rounds.Known, expert: Array) -> Any:
-    """`-log Q + log pi*` of the labels seen, by the code of the predictor: a ball."""
-    cells = known.counts.reshape(-1, known.counts.shape[2])
-    paid = -sum(ns.log(ns.convert([kt.probability(cell)], "ball"))[0] for cell in cells)
-    return paid + (known.counts * ns.log(ns.convert(expert, "ball"))).sum()
-
-
-def visited_kl(mdp: TabularMDP, expert: Array, student: Array) -> Array:
-    """`sum_h E_{d_h^pi} KL(pi*||pi)`."""
-    return rounds.visited(mdp, student, FORWARD_KL.value(expert, student, axis=2))
-
-
 def fresh() -> bool:
     """Step 1: the term of a label; and the code, over every game of two rounds."""
     p, q = sympy.symbols("p q", positive=True)
@@ -62,11 +50,8 @@ def fresh() -> bool:
     mdp, expert = rounds.game()
     told = rounds.play(mdp, expert, 2)
     with ns.precision(256):
-        ball, star = mdp.convert("ball"), ns.convert(expert, "ball")
-        kl = sum(
-            rounds.mean(known, lambda k: visited_kl(ball, star, ns.convert(k.student, "ball"))) for known in told[:2]
-        )
-        excess = rounds.mean(told[2], lambda k: label_loss(k, expert)) - kl
+        kl = rounds.total_kl(mdp, expert, told[:2])
+        excess = rounds.mean(told[2], lambda k: rounds.label_loss(k, expert)) - kl
     return term and bool(excess.contains(0)) and bool(excess.rad() < SURE)
 
 
@@ -77,7 +62,7 @@ def hindsight() -> bool:
     mdp, expert = rounds.game()
     for known in rounds.play(mdp, expert, 2)[2]:
         regret = float(kt.regret(known.counts).sum())
-        chain = float(label_loss(known, expert)), regret, bounds.total(known.counts), bounds.budget(2, 2, 2, 2)
+        chain = float(rounds.label_loss(known, expert)), regret, bounds.total(known.counts), bounds.budget(2, 2, 2, 2)
         term &= bool(np.all(np.diff(chain) >= -1e-12))
     return term
 
@@ -87,7 +72,7 @@ def own_states() -> bool:
     mdp, student, expert = symbols.mdp(3)
     gap = solve.expected_return(mdp, expert) - solve.expected_return(mdp, student)
     _, q = solve.values(mdp, expert)
-    return symbols.vanishes(gap - rounds.visited(mdp, student, ((expert - student) * q).sum(axis=2)))
+    return symbols.vanishes(gap - links.visited(mdp, student, ((expert - student) * q).sum(axis=2)))
 
 
 def root() -> bool:
@@ -106,29 +91,11 @@ def deterministic() -> bool:
     return vanish(variation - (1 - x), sympy.expand_log(kl + sympy.log(x), force=True)) and inequalities.logarithm()
 
 
-class Game(NamedTuple):
-    """Means over whole games: what was lost, the KL at the states that were visited, and the recoverability."""
-
-    lost: Any
-    kl: Any
-    mu: Any
-
-
-def whole_game(mdp: TabularMDP, expert: Array, n: int) -> Game:
-    """`E sum_n (J* - J)`, `E sum_n sum_h E_d KL` of `n` rounds, exactly, and `mu`."""
-    ball, star = mdp.convert("ball"), ns.convert(expert, "ball")
-    best = solve.expected_return(mdp, expert)
-    told = rounds.play(mdp, expert, n - 1)
-    lost = sum(rounds.mean(known, lambda k: best - solve.expected_return(mdp, k.student)) for known in told)
-    kl = sum(rounds.mean(known, lambda k: visited_kl(ball, star, ns.convert(k.student, "ball"))) for known in told)
-    return Game(lost, kl, bounds.recoverability(mdp, expert))
-
-
 def games() -> bool:
     """Step 9: three rounds, with an expert who draws and with one who is sure."""
     mdp, expert = rounds.game()
     case = instances.compounding_chain(SHORT)
-    drawn, certain = whole_game(mdp, expert, SHORT), whole_game(case.mdp, case.expert, SHORT)
+    drawn, certain = rounds.whole_game(mdp, expert, SHORT), rounds.whole_game(case.mdp, case.expert, SHORT)
     good = bool(drawn.lost > 0) and bool(certain.lost > 0) and bool(certain.mu == 1)
     for game, (horizon, states, actions) in ((drawn, mdp.shape), (certain, case.mdp.shape)):
         budget = float(bounds.budget(horizon, states, actions, SHORT))
@@ -149,7 +116,7 @@ def without() -> bool:
     good = True
     for steps in (1, 3, 6):
         mdp, student, expert = slip_once(steps, "1/7")
-        link = links(mdp, student, expert)
+        link = links.links(mdp, student, expert)
         good &= bool(link.gap == link.mu * link.variation) and bool(link.gap * 7 == steps == link.mu)
     x = sympy.Symbol("x", positive=True)  # two contexts, one student: KL = -(1/2) log(x (1-x)), least at 1/2
     good &= vanish(4 * x * (1 - x) - (1 - (1 - 2 * x) ** 2), (x + (1 - x)) / 2 - sympy.Rational(1, 2))
@@ -159,39 +126,9 @@ def without() -> bool:
     return bool(good)
 
 
-class Links(NamedTuple):
-    """`J* - J`, sums over the student's states of total variation and KL, and `mu` over the states it may be in."""
-
-    gap: Array
-    variation: Array
-    kl: Array
-    mu: Array
-
-
-def links(mdp: TabularMDP, student: Array, expert: Array) -> Links:
-    """The links of one problem or a batch; the KL of rationals in balls."""
-    gap = solve.expected_return(mdp, expert) - solve.expected_return(mdp, student)
-    variation = rounds.visited(mdp, student, abs(expert - student).sum(axis=2) / 2)
-    if ns.name(student) == "rational":
-        kl = visited_kl(mdp.convert("ball"), *(ns.convert(policy, "ball") for policy in (expert, student)))
-    else:
-        kl = visited_kl(mdp, expert, student)
-    return Links(gap, variation, kl, bounds.recoverability(mdp, expert, student))
-
-
-def sure(expert: Array) -> Array:
-    """The deterministic expert of the likeliest action; the first of those."""
-    chosen, taken = [], expert[:, :, 0] * 0
-    for a in range(expert.shape[2]):
-        first = ns.where((expert[:, :, a] == ns.amax(expert, 2)) & (taken == 0), taken * 0 + 1, taken * 0)
-        chosen.append(first)
-        taken = taken + first
-    return ns.stack(chosen, axis=2)
-
-
 def margin(mdp: TabularMDP, student: Array, expert: Array) -> Array:
     """The least slack of a link: span times variation, Pinsker with Cauchy-Schwarz, and those of a sure expert."""
-    drawn, certain = (links(mdp, student, star) for star in (expert, sure(expert)))
+    drawn, certain = (links.links(mdp, student, star) for star in (expert, links.sure(expert)))
     slacks = [
         drawn.mu * drawn.variation - drawn.gap,
         bounds.return_regret(drawn.mu, 1, mdp.shape[0], drawn.kl) - drawn.mu * drawn.variation,
@@ -205,7 +142,7 @@ def holds_exactly(*parts: Array) -> bool:
     """The same links, in rationals and balls."""
     mdp, student, expert = symbols.exact_mdp(*parts)
     with ns.precision(256):
-        drawn, certain = (links(mdp, student, star) for star in (expert, sure(expert)))
+        drawn, certain = (links.links(mdp, student, star) for star in (expert, links.sure(expert)))
         good = all(bool(x.gap <= x.mu * x.variation) for x in (drawn, certain))
         same = bool(drawn.variation == 0)
         return (
@@ -217,18 +154,13 @@ def holds_exactly(*parts: Array) -> bool:
 
 def attack(margin: Callable[..., Array], n: int, seed: int) -> falsify.Found:
     """Random MDPs, and a few of the chain where the factor `mu` is attained."""
-    chain = [ns.convert(x, "float64") for x in parts(*slip_once(3, "1/7"))]
+    chain = [ns.convert(x, "float64") for x in links.parts(*slip_once(3, "1/7"))]
     slips = 10.0 ** -np.arange(1, 7)
     batch = [np.repeat(x[..., None], len(slips), axis=-1) for x in chain]
     batch[3][0] = np.stack([1 - slips, slips])
     transition, reward, initial, student, expert = batch
     attained = margin(TabularMDP(transition, reward, initial, batch_ndim=1), student, expert)
     return falsify.merge([rollouts.attack(margin, n, seed), falsify.smallest(attained, len(slips), *batch)])
-
-
-def parts(mdp: TabularMDP, student: Array, expert: Array) -> tuple[Array, ...]:
-    """What an instance is made of."""
-    return mdp.transition, mdp.reward, mdp.initial, student, expert
 
 
 CLAIM = Claim(

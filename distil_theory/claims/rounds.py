@@ -14,9 +14,10 @@ import flint
 import numpy as np
 
 from distil_theory import number_systems as ns
-from distil_theory import solve, trajectories
+from distil_theory import trajectories
+from distil_theory.claims import links
 from distil_theory.number_systems import Array
-from distil_theory.online import kt
+from distil_theory.online import bounds, kt
 from distil_theory.spec import TabularMDP
 from distil_theory.trajectories import Trajectories
 
@@ -71,11 +72,6 @@ def mean(known: list[Known], value: Callable[[Known], Any]) -> Any:
     return sum((k.mass * value(k) for k in known), flint.fmpq(0))
 
 
-def visited(mdp: TabularMDP, student: Array, x: Array) -> Array:
-    """`sum_h E_{s ~ d_h} x_h(s)` of `x (H,S,*B)`, shape `B`."""
-    return (solve.occupancy(mdp, student) * x).sum(axis=1).sum(axis=0)
-
-
 def game() -> tuple[TabularMDP, Array]:
     """Two steps, states and actions and an expert who may do anything, in rationals: a game with every case in it."""
     q = ns.convert(
@@ -86,3 +82,31 @@ def game() -> tuple[TabularMDP, Array]:
     reward = ns.convert([[["1", "0"], ["1/2", "1/3"]], [["0", "1"], ["1", "1/4"]]], "rational")
     expert = ns.convert([[["3/4", "1/4"], ["1/5", "4/5"]], [["1/3", "2/3"], ["9/10", "1/10"]]], "rational")
     return TabularMDP(transition, reward, ns.convert(["2/5", "3/5"], "rational")), expert
+
+
+def label_loss(known: Known, expert: Array) -> Any:
+    """`-log Q + log pi*` of the labels seen, by the code of the predictor: a ball."""
+    cells = known.counts.reshape(-1, known.counts.shape[2])
+    paid = -sum(ns.log(ns.convert([kt.probability(cell)], "ball"))[0] for cell in cells)
+    return paid + (known.counts * ns.log(ns.convert(expert, "ball"))).sum()
+
+
+def total_kl(mdp: TabularMDP, expert: Array, told: list[list[Known]]) -> Any:
+    """`E sum_n sum_h E_d KL(pi*||pi_n)` of these rounds: a ball."""
+    ball, star = mdp.convert("ball"), ns.convert(expert, "ball")
+    return sum(mean(now, lambda k: links.visited_kl(ball, star, ns.convert(k.student, "ball"))) for now in told)
+
+
+class Game(NamedTuple):
+    """Means over whole games: what was lost, the KL at the states that were visited, and the recoverability."""
+
+    lost: Any
+    kl: Any
+    mu: Any
+
+
+def whole_game(mdp: TabularMDP, expert: Array, n: int) -> Game:
+    """`E sum_n (J* - J)`, `E sum_n sum_h E_d KL` of `n` rounds, exactly, and `mu`."""
+    told = play(mdp, expert, n - 1)
+    lost = sum(mean(now, lambda k: links.gap(mdp, k.student, expert)) for now in told)
+    return Game(lost, total_kl(mdp, expert, told), bounds.recoverability(mdp, expert))

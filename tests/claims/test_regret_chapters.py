@@ -13,6 +13,7 @@ from distil_theory.claims import (
     drifting_teacher,
     hellinger_regret,
     kt_predictor,
+    links,
     return_regret,
     rollouts,
     rounds,
@@ -85,7 +86,7 @@ def test_known_counts_against_drawn_rollouts():
 
 def test_a_game_by_hand():
     # one step, two actions of which the second earns 1, which the expert takes: after n labels it has 1/(2n+2) left
-    game = return_regret.whole_game(Bandit(q(["0", "1"])), q([[["0", "1"]]]), 3)
+    game = rounds.whole_game(Bandit(q(["0", "1"])), q([[["0", "1"]]]), 3)
     assert str(game.lost) == "11/12"  # 1/2 + 1/4 + 1/6
     assert game.mu == 1
     assert float(game.kl) == pytest.approx(log(2) + log(4 / 3) + log(6 / 5))
@@ -93,7 +94,7 @@ def test_a_game_by_hand():
 
 def test_the_factor_mu_is_attained():
     mdp, student, expert = return_regret.slip_once(4, "1/5")
-    link = return_regret.links(mdp, student, expert)
+    link = links.links(mdp, student, expert)
     assert [str(x) for x in link[:2]] == ["4/5", "1/5"]
     assert link.mu == 4
     assert float(link.kl) == pytest.approx(log(5 / 4))
@@ -103,9 +104,9 @@ def test_the_factor_mu_is_attained():
 
 def test_the_sure_expert():
     star = np.array([[[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]]])
-    assert return_regret.sure(star).tolist() == [[[0, 1, 0], [1, 0, 0]]]
-    exact = ns.convert(return_regret.sure(ns.convert(star, "rational")), "float64")
-    assert (exact == return_regret.sure(star)).all()
+    assert links.sure(star).tolist() == [[[0, 1, 0], [1, 0, 0]]]
+    exact = ns.convert(links.sure(ns.convert(star, "rational")), "float64")
+    assert (exact == links.sure(star)).all()
 
 
 def test_labels_that_repeat_exceed_the_budget():
@@ -203,7 +204,7 @@ def test_the_path_is_paid_for():
 
 def test_the_chains_by_hand():
     case = instances.compounding_chain(3, "1/10")
-    x = compounding_errors.sizes(case.mdp, case.student, case.expert)
+    x = links.sizes(case.mdp, case.student, case.expert)
     # off the path after h steps: 1/10, 9/50, 61/250
     assert str(x.lost) == str(q(["131/250"])[0])
     assert [str(v) for v in (x.theirs, x.mu, x.most, x.whole)] == ["1/10", "1", "1", "3"]
