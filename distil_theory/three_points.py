@@ -40,6 +40,7 @@ import numpy as np
 import sympy
 
 from distil_theory.calculus import U
+from distil_theory.number_systems.rational_functions import identically_zero
 from distil_theory.point import covariance
 
 # --- the construction: the same lines on rationals, balls and symbols ---
@@ -80,8 +81,8 @@ PI, STAR, R, K = (sympy.IndexedBase(x)[INDEX] for x in ("pi", "pi_star", "r", "K
 
 
 def vanish(*expressions: Any) -> bool:
-    """Whether each simplifies to zero."""
-    return all(sympy.simplify(e) == 0 for e in expressions)
+    """Whether each is zero: as a rational function, or by sympy's simplification."""
+    return all(identically_zero(e) or sympy.simplify(e) == 0 for e in expressions)
 
 
 def positive(*expressions: Any) -> bool:

@@ -10,6 +10,7 @@ import sympy
 from distil_theory import solve
 from distil_theory.divergences import FDivergence
 from distil_theory.number_systems import Array, convert, name
+from distil_theory.number_systems.rational_functions import identically_zero
 from distil_theory.spec import Bandit, TabularMDP
 from distil_theory.three_points import A, F
 
@@ -81,7 +82,7 @@ def vanishes(expression: Any) -> bool:
 
 
 def _zero(e: sympy.Expr) -> bool:
-    if sympy.expand(sympy.numer(sympy.together(e))) == 0:
+    if identically_zero(e):
         return True
     atoms = sorted(e.free_symbols | e.atoms(sympy.core.function.AppliedUndef), key=str)
     somewhere = {atom: sympy.Rational(3 + 2 * i, 31 + 4 * i) for i, atom in enumerate(atoms)}
