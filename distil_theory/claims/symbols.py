@@ -97,9 +97,20 @@ def exact_bandit(reward: Array, student: Array, expert: Array) -> tuple[Bandit, 
     return Bandit(reward), (student / student.sum())[None, None], (expert / expert.sum())[None, None]
 
 
+def normalised(rows: Array) -> Array:
+    """Rows that sum to one up to rounding, exactly: the largest entry takes what is left.
+
+    Those of floats stay fractions of powers of two, which are far quicker to add than what a division by the sum leaves.
+    """
+    flat = rows.reshape(-1, rows.shape[-1]).copy()
+    each, largest = np.arange(len(flat)), flat.argmax(axis=1)
+    flat[each, largest] += 1 - flat.sum(axis=1)
+    return flat.reshape(rows.shape)
+
+
 def exact_mdp(
     transition: Array, reward: Array, initial: Array, student: Array, expert: Array
 ) -> tuple[TabularMDP, Array, Array]:
     """One MDP with student and expert, in rationals; rows are normalised exactly."""
-    p, rho, pi, star = (x / x.sum(axis=-1, keepdims=True) for x in (transition, initial, student, expert))
+    p, rho, pi, star = map(normalised, (transition, initial, student, expert))
     return TabularMDP(p, reward, rho), pi, star

@@ -25,7 +25,7 @@ Quotient = tuple[Any, Any]
 """Numerator and denominator, coprime; the denominator's leading coefficient is 1."""
 
 
-class _Unfit(Exception):
+class _UnfitError(Exception):
     """No rational function over the rationals: floats, infinities, zero in a denominator, too many atoms."""
 
 
@@ -38,7 +38,7 @@ def identically_zero(e: Any) -> bool:
         field = _Field(size)
         try:
             return bool(field.quotient(e)[0] == 0)
-        except _Unfit:
+        except _UnfitError:
             if len(field.atoms) < size:
                 return False
     return False
@@ -89,7 +89,7 @@ class _Field:
         if isinstance(e, sympy.Rational):
             return self.number(flint.fmpq(int(e.p), int(e.q))), self.number(1)
         if not isinstance(e, sympy.Expr) or not e.is_commutative or e.is_Number or e is sympy.zoo:
-            raise _Unfit
+            raise _UnfitError
         if isinstance(e, sympy.Add | sympy.Mul):
             return reduce(_plus if e.is_Add else _times, map(self.quotient, e.args))
         if isinstance(e, sympy.Pow | sympy.exp):
@@ -104,16 +104,19 @@ class _Field:
         for term in sympy.Add.make_args(sympy.expand_mul(exponent)):
             factor, rest = term.as_coeff_Mul()
             if not isinstance(factor, sympy.Rational):
-                raise _Unfit
+                raise _UnfitError
             root = self.quotient(base) if rest == 1 and factor.q == 1 else self._root(base, rest, int(factor.q))
             if factor < 0 and root[0] == 0:
-                raise _Unfit
+                raise _UnfitError
             top, bottom = root if factor > 0 else root[::-1]
             out = _times(out, _lowest(top ** abs(int(factor.p)), bottom ** abs(int(factor.p))))
         return out
 
     def _root(self, base: Any, rest: Any, m: int) -> Quotient:
-        return self._atom(("power", _key(self.quotient(base)), _key(self.quotient(rest)), m))
+        of, to = self.quotient(base), self.quotient(rest)
+        if of[0] == 0:
+            raise _UnfitError
+        return self._atom(("power", _key(of), _key(to), m))
 
     def _name(self, e: Any) -> Hashable:
         """What makes an atom the same: the function and its arguments as fractions, else itself."""
@@ -129,6 +132,6 @@ class _Field:
     def _atom(self, name: Hashable) -> Quotient:
         if name not in self.atoms:
             if len(self.atoms) == len(self.generators):
-                raise _Unfit
+                raise _UnfitError
             self.atoms[name] = self.generators[len(self.atoms)]
         return self.atoms[name], self.number(1)
