@@ -100,7 +100,7 @@ def exact_bandit(reward: Array, student: Array, expert: Array) -> tuple[Bandit, 
 def normalised(rows: Array) -> Array:
     """Rows that sum to one up to rounding, exactly: the largest entry takes what is left.
 
-    Those of floats stay fractions of powers of two, which are far quicker to add than what a division by the sum leaves.
+    Those of floats stay fractions with powers of two below, far quicker to add than what a division by the sum leaves.
     """
     flat = rows.reshape(-1, rows.shape[-1]).copy()
     each, largest = np.arange(len(flat)), flat.argmax(axis=1)
