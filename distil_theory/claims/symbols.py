@@ -10,9 +10,8 @@ import sympy
 from distil_theory import solve
 from distil_theory.divergences import FDivergence
 from distil_theory.number_systems import Array, convert, name
-from distil_theory.number_systems.rational_functions import identically_zero
 from distil_theory.spec import Bandit, TabularMDP
-from distil_theory.three_points import A, F
+from distil_theory.three_points import A, F, is_zero
 
 
 def _f(u: Array) -> Array:
@@ -78,18 +77,7 @@ def rational(text: str) -> Any:
 
 def vanishes(expression: Any) -> bool:
     """Whether an expression, or every entry of an array, is identically zero."""
-    return all(_zero(sympy.sympify(e)) for e in np.asarray(expression, dtype=object).flat)
-
-
-def _zero(e: sympy.Expr) -> bool:
-    if identically_zero(e):
-        return True
-    atoms = sorted(e.free_symbols | e.atoms(sympy.core.function.AppliedUndef), key=str)
-    somewhere = {atom: sympy.Rational(3 + 2 * i, 31 + 4 * i) for i, atom in enumerate(atoms)}
-    value = sympy.N(e.subs(somewhere, simultaneous=True), 30)
-    if value.is_number and abs(value) > 1e-15:
-        return False  # not zero here: no need to simplify a wrong formula
-    return bool(sympy.simplify(e) == 0)
+    return all(is_zero(sympy.sympify(e)) for e in np.asarray(expression, dtype=object).flat)
 
 
 def exact_bandit(reward: Array, student: Array, expert: Array) -> tuple[Bandit, Array, Array]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 HEAVY = ("numpy", "scipy.optimize", "scipy.special", "scipy.sparse", "sympy", "flint", "joblib", "rich.progress")
-HEAVY += ("rich.table", "threadpoolctl", "gymnasium", "hypothesis")
+HEAVY += ("rich.table", "threadpoolctl", "gymnasium", "hypothesis", "sympy.tensor.tensor")
 MARGIN = "margin"
 INSTANCES = 2000
 SECONDS = 120
@@ -81,7 +81,8 @@ class Checks:
 
     def __call__(self, folder: Path, slug: str, check: str) -> dict[str, Any]:
         """`verdict` and `margin`; `AssertionError` with what the fork printed where there is none."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         print(json.dumps([str(folder), slug, check]), file=self.process.stdin, flush=True)
         found = json.loads(self.process.stdout.readline())
         assert "error" not in found, found["error"]

@@ -218,6 +218,16 @@ def test_without_an_error_the_checks_hold(run, copy, slug):
         assert run(copy, slug, check)["verdict"] != "FAILED"
 
 
+def test_what_goes_wrong_with_a_check_is_told(run, copy, tmp_path_factory):
+    with pytest.raises(AssertionError, match="teaching has no step 'of this name'"):
+        run(copy, "teaching", "of this name")
+    with pytest.raises(AssertionError, match=r"No module named 'distil_theory'|is not in"):
+        run(tmp_path_factory.mktemp("empty"), "teaching", MARGIN)  # never the library of another folder
+    plant(copy, "claims/teaching.py", "from __future__ import annotations", "from __past__ import annotations")
+    with pytest.raises(AssertionError, match="No module named '__past__'"):
+        run(copy, "teaching", MARGIN)
+
+
 def test_what_is_said_to_break_a_step_does():
     planted = [(error[0], error[5]) for error in ERRORS]
     for claim in (claim for claim in CLAIMS if claim.slug in COVERED):
