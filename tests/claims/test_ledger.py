@@ -16,6 +16,8 @@ from distil_theory import number_systems as ns
 from distil_theory.claims import CLAIMS, Claim, Step, ledger, missing_parts, verify
 from distil_theory.prevalence import Bandits, exact_sign, small_step
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = [path.name for path in (ROOT / "figures").iterdir()]
 SHIPPED = [path.name for path in (ROOT / "distil_theory" / "certificates").glob("*.json")]

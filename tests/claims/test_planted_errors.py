@@ -12,6 +12,8 @@ import distil_theory
 from distil_theory.claims import CLAIMS
 from tests.claims.planted import MARGIN, Checks
 
+pytestmark = pytest.mark.long
+
 PACKAGE = Path(distil_theory.__file__).parent
 ERRORS = [
     # what is wrong, file, right, wrong, claim, the check that catches it (the beginning of a step, or the margin)
