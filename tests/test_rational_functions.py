@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from distil_theory.number_systems import rational_functions
 from distil_theory.number_systems.rational_functions import identically_zero
+from distil_theory.three_points import is_zero
 
 A, B, C = sympy.symbols("a b c", positive=True)
 X = sympy.Symbol("x", real=True)
@@ -82,9 +83,19 @@ def test_these_are_not(e):
 
 
 def test_other_relations_are_left_to_sympy():
-    e = sympy.sin(X) ** 2 + sympy.cos(X) ** 2 - 1
-    assert not identically_zero(e)
-    assert sympy.simplify(e) == 0
+    n, below = sympy.Symbol("n", integer=True), sympy.Symbol("m", negative=True)
+    whole, sign = sympy.floor(n, evaluate=False) - n, sympy.sign(below, evaluate=False) + 1
+    for e in (sympy.sin(X) ** 2 + sympy.cos(X) ** 2 - 1, whole, sign):  # the last two not at any positive fraction
+        assert not identically_zero(e)
+        assert is_zero(e)
+        assert not is_zero(e + sympy.Rational(1, 1000))
+
+
+def test_a_wrong_formula_is_refuted_at_a_point(monkeypatch):
+    monkeypatch.setattr(sympy, "simplify", lambda e: pytest.fail("not needed"))
+    assert not is_zero(A - B)
+    assert not is_zero(F(A) * sympy.log(B) - F(B) * sympy.log(A))
+    assert is_zero(NOTHING)
 
 
 @settings(max_examples=20)
