@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.audit_bench import faulty, labels, measure, table, twins  # noqa: E402  # they need torch
+from tests.audit_bench import faulty, labels, measure, misweighted, probes, table, twins  # noqa: E402  # they need torch
 from tests.audit_bench.cases import Case, canonical, same, truth  # noqa: E402
 from tests.audit_bench.composed import COMPOSED, compose  # noqa: E402
 from tests.audit_bench.correct import kl_masked_mean, reverse_log_target, symmetric  # noqa: E402
@@ -46,6 +46,22 @@ def test_faults(case):
         assert case.truth.stop_gradient == ("teacher_gradient" not in found)
 
 
+@pytest.mark.parametrize(
+    "case", [c for c in ALL if "mask_nan" in c.truth.warnings | c.truth.unwarned], ids=lambda case: case.name
+)
+def test_nan_at_a_masked_position_poisons_the_sum_where_it_is_said_to(case):
+    at = probes.probe(40)
+    at.student[at.mask == 0] = float("nan")
+    assert bool(probes.cost(case, at).isnan().any()) == ("mask_nan" in case.truth.warnings)
+
+
+def test_a_loss_that_upcasts_is_right_in_half_precision():
+    (case,) = [c for c in ALL if "half_precision" in c.truth.unwarned]
+    at = probes.probe(41, dtype=torch.bfloat16)
+    exact = probes.cost(case, at.with_(student=at.student.double(), teacher=at.teacher.double()))
+    assert probes.cost(case, at).item() == pytest.approx(exact.item(), rel=1e-3)
+
+
 RIGHT = truth("forward_kl", "token_mean")
 
 
@@ -73,18 +89,18 @@ def test_wrong_labels_are_noticed(loss, wrong):
 @pytest.mark.parametrize(
     ("loss", "code"),
     [
-        (faulty.teacher_attached, "teacher_gradient"),
-        (faulty.fused_backward_of_the_other, "gradient_not_of_value"),
-        (faulty.weights_detached, "zero_loss"),
+        (misweighted.teacher_attached, "teacher_gradient"),
+        (misweighted.fused_backward_of_the_other, "gradient_not_of_value"),
+        (misweighted.weights_detached, "zero_loss"),
         (faulty.truncated_forward, "negative"),
         (faulty.epsilon_in_the_log, "dead_zone"),
         (faulty.special_ends, "parameter_jump"),
-        (faulty.padded_mean, "padding_dependent"),
+        (misweighted.padded_mean, "padding_dependent"),
         (faulty.log_of_softmax, "overflow"),
         (faulty.plain_log_target, "nan_at_zero"),
-        (faulty.mask_forgotten, "mask_ignored"),
-        (faulty.mask_sliced, "mask_shifted"),
-        (faulty.student_masked_only, "mask_leak"),
+        (misweighted.mask_forgotten, "mask_ignored"),
+        (misweighted.mask_sliced, "mask_shifted"),
+        (misweighted.student_masked_only, "mask_leak"),
     ],
 )
 def test_each_measurement_sees_its_fault_and_not_in_a_correct_loss(loss, code):

@@ -50,6 +50,12 @@ def kl_upcast_fixed(student_logits, teacher_logits, mask):
     return torch.where(mask.bool(), kl, 0.0).sum() / 1024
 
 
+def kl_items_in_batch(student_logits, teacher_logits, mask, num_items_in_batch=64):
+    """Divided by the tokens of all micro-batches together, so that accumulation is exact."""
+    kl = F.kl_div(F.log_softmax(student_logits, -1), F.softmax(teacher_logits.detach(), -1), reduction="none")
+    return (kl.sum(-1) * mask).sum() / num_items_in_batch
+
+
 def kl_temperature(student_logits, teacher_logits, mask, T=2.0):
     kl = F.kl_div(
         F.log_softmax(student_logits / T, dim=-1), F.softmax(teacher_logits.detach() / T, dim=-1), reduction="none"

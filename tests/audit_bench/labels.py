@@ -59,9 +59,14 @@ def seen_mask(case: Case, at: Probe) -> torch.Tensor:
     return at.mask if takes else torch.ones_like(at.mask)
 
 
+def unread(case: Case) -> bool:
+    """Whether the reduction is none that has weights."""
+    return case.truth.reduction in (None, "other")
+
+
 def all_counted(case: Case) -> bool:
     """Whether the mask must be all ones, as what the loss does with it is a fault of its own."""
-    return case.truth.reduction is None or "mask_ignored" in case.truth.faults
+    return unread(case) or "mask_ignored" in case.truth.faults
 
 
 def scale_and_error(found: torch.Tensor, wanted: torch.Tensor) -> tuple[float, float]:
@@ -92,10 +97,10 @@ def wrong_gradient(case: Case) -> str:
     warm, scales = case.truth.temperature or 1.0, []
     for seed, shape in enumerate(SHAPES[:1] if case.numpy else SHAPES):
         at = probe(seed, shape, full=all_counted(case))
-        how = first(case.truth.reduction) or "token_sum"
+        how = "token_sum" if unread(case) else first(case.truth.reduction)
         wanted = exact_gradient(core, at, warm) * weights(how, seen_mask(case, at), shape[-1])[..., None]
         found = expected_gradient(case, at)
-        if case.truth.reduction is None:  # its own weights: only the direction of each token
+        if unread(case):  # its own weights: only the direction of each token
             found, wanted = (x / x.norm(dim=-1, keepdim=True).clamp(min=1e-300) for x in (found, wanted))
             wanted = torch.where(found.norm(dim=-1, keepdim=True) > 0, wanted, 0.0)
         c, error = scale_and_error(found, wanted)
@@ -150,7 +155,7 @@ def wrong_value(case: Case) -> str:
     """What is wrong with the label `value`; nothing if it is right."""
     name = first(case.truth.value)
     core = name and core_of(case, name)
-    if not core or case.truth.reduction is None:
+    if not core or unread(case):
         return ""
     sampled = "labels" in case.loss.__code__.co_varnames[: case.loss.__code__.co_argcount]
     warm, scales = case.truth.temperature or 1.0, []

@@ -13,6 +13,12 @@ CORRECT = (
     Case("kl_zeroed_logits", correct.kl_zeroed_logits, truth("forward_kl", "token_sum", unwarned=NAN)),
     Case("kl_upcast_fixed", correct.kl_upcast_fixed, truth("forward_kl", "fixed", unwarned="half_precision")),
     Case(
+        "kl_items_in_batch",
+        correct.kl_items_in_batch,
+        truth("forward_kl", "fixed", warnings=NAN),
+        source="huggingface/trl#6006",
+    ),
+    Case(
         "kl_temperature",
         correct.kl_temperature,
         truth("forward_kl", "token_mean", temperature=2.0, temperature_squared=True, warnings=NAN),

@@ -1,6 +1,6 @@
 """The labels of the faulty losses, each with the public issue of the same kind where there is one."""
 
-from tests.audit_bench import faulty
+from tests.audit_bench import faulty, misweighted
 from tests.audit_bench.cases import Case, truth
 from tests.audit_bench.cores import JEFFREYS, swapped_js
 from tests.audit_bench.correct import kl_batchmean, kl_masked_mean, reverse_log_target, symmetric
@@ -101,14 +101,14 @@ FAULTY = (
         faulty.truncated_and_clamped,
         truth(None, "token_mean", "tail_dropped", "dead_zone", value=None, top_k=3, **DROPPED),
         source="verl-project/verl#7856",
-        twin=faulty.per_token,
+        twin=misweighted.per_token,
     ),
     Case(
         "truncated_reverse",
         faulty.truncated_reverse,
         truth(None, "token_mean", "tail_dropped", "negative", top_k=4, tolerated=INFINITE, **DROPPED),
         source="verl-project/verl#5041, #7806",
-        twin=faulty.reverse_teacher_attached,
+        twin=misweighted.reverse_teacher_attached,
     ),
     Case(
         "renormalised",
@@ -121,7 +121,7 @@ FAULTY = (
         faulty.chosen_by_student,
         truth(None, "token_mean", "student_top_k", support="student_top_k", top_k=3, tolerated=INFINITE),
         source="huggingface/trl#6237, NVIDIA-NeMo/RL#3584",
-        twin=faulty.reverse_teacher_attached,
+        twin=misweighted.reverse_teacher_attached,
     ),
     Case(
         "chosen_by_student_truncated",
@@ -142,7 +142,7 @@ FAULTY = (
         faulty.pointwise_clip,
         truth("none", "token_mean", "negative", tolerated="dead_zone"),
         source="siyan-zhao/OPSD#24, #2, huggingface/trl#5990",
-        twin=faulty.per_token,
+        twin=misweighted.per_token,
     ),
     Case(
         "token_clip",
@@ -156,20 +156,20 @@ FAULTY = (
         "ratio_clamp",
         faulty.ratio_clamp,
         truth(None, "token_mean", "dead_zone", tolerated="negative"),
-        twin=faulty.per_token,
+        twin=misweighted.per_token,
     ),
     Case(
         "epsilon_in_the_log",
         faulty.epsilon_in_the_log,
         truth("forward_kl", "token_mean", "dead_zone", tolerated="negative"),
         slack=1e-4,
-        twin=faulty.per_token,
+        twin=misweighted.per_token,
     ),
     Case(
         "log_of_softmax",
         faulty.log_of_softmax,
         truth("forward_kl", "token_mean", "overflow", value="cross_entropy", tolerated="dead_zone"),
-        twin=faulty.per_token,
+        twin=misweighted.per_token,
     ),
     Case(
         "reverse_by_quotient",
@@ -183,7 +183,7 @@ FAULTY = (
         # The ratio's root has an infinite slope at a teacher's zero.
         truth("hellinger", "token_mean", "overflow", tolerated="nan_at_zero dead_zone"),
         source="NVIDIA-NeMo/RL#874",
-        twin=faulty.per_token,
+        twin=misweighted.per_token,
     ),
     Case(
         "plain_log_target",
@@ -198,143 +198,5 @@ FAULTY = (
         truth("jensen_shannon", "token_mean", "nan_at_zero"),
         source="huggingface/trl#5594",
         twin=faulty.end(0.5),
-    ),
-    Case(
-        "mask_forgotten",
-        faulty.mask_forgotten,
-        truth("forward_kl", ("token_mean", "padded_mean"), "mask_ignored", tolerated="padding_dependent"),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "mask_in_the_denominator_only",
-        faulty.mask_in_the_denominator_only,
-        truth("forward_kl", None, "mask_ignored", tolerated="padding_dependent"),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "mask_rolled",
-        faulty.mask_rolled,
-        truth("forward_kl", None, "mask_shifted", tolerated="mask_leak"),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "mask_sliced",
-        faulty.mask_sliced,
-        truth("forward_kl", None, "mask_shifted", tolerated="mask_leak"),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "padded_mean",
-        faulty.padded_mean,
-        truth("forward_kl", "padded_mean", "padding_dependent", warnings=NAN),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "student_masked_only",
-        faulty.student_masked_only,
-        truth("forward_kl", "token_mean", "mask_leak", value=None, tolerated="padding_dependent"),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "regularised_everywhere",
-        faulty.regularised_everywhere,
-        truth("none", None, "mask_leak", tolerated="padding_dependent"),
-        twin=kl_masked_mean,
-    ),
-    Case("kl_mean", faulty.kl_mean, truth("forward_kl", "element_mean", warnings="element_mean"), twin=kl_batchmean),
-    Case(
-        "kl_mean_unexpected",
-        faulty.kl_mean,
-        # The code may move from the warnings to the faults, "unless expected otherwise".
-        truth("forward_kl", "element_mean", "not_expected", tolerated="element_mean", warnings="element_mean"),
-        expect="forward_kl",
-        expect_reduction="token_mean",
-        source="huggingface/trl#4105",
-        twin=kl_batchmean,
-    ),
-    Case(
-        "batchmean_unexpected",
-        kl_batchmean,
-        truth("forward_kl", "batch_mean", "not_expected"),
-        expect_reduction="token_mean",
-        source="huggingface/trl#4105",
-        twin=faulty.per_token,
-    ),
-    Case(
-        "teacher_attached",
-        faulty.teacher_attached,
-        truth("forward_kl", "token_mean", "teacher_gradient", stop_gradient=False, warnings=NAN),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "reverse_teacher_attached",
-        faulty.reverse_teacher_attached,
-        truth("reverse_kl", "token_mean", "teacher_gradient", stop_gradient=False),
-        twin=reverse_log_target,
-    ),
-    Case(
-        "weights_detached",
-        faulty.weights_detached,
-        truth("zero", "token_mean", "zero_loss", "gradient_not_of_value", value="reverse_kl"),
-        source="radixark/miles#2362",
-        twin=reverse_log_target,
-    ),
-    Case(
-        "fused_backward_of_the_other",
-        faulty.fused_backward_of_the_other,
-        truth("forward_kl", "token_mean", "gradient_not_of_value", value="reverse_kl", tolerated="nan_at_zero"),
-        twin=reverse_log_target,
-    ),
-    Case(
-        "confidence_weighted",
-        faulty.confidence_weighted,
-        truth("none", "token_mean", "gradient_not_of_value"),
-        twin=faulty.per_token,
-    ),
-    Case(
-        "one_sided_temperature",
-        faulty.one_sided_temperature,
-        truth("none", "batch_mean", "not_expected", temperature=None, value=None, tolerated="negative"),
-        expect="forward_kl",
-        twin=kl_batchmean,
-    ),
-    Case(
-        "temperature_without_square",
-        faulty.temperature_without_square,
-        truth("forward_kl", "token_mean", temperature=4.0, temperature_squared=False, warnings="temperature_unscaled"),
-        twin=faulty.per_token,
-    ),
-    Case(
-        "softmax_into_cross_entropy",
-        faulty.softmax_into_cross_entropy,
-        truth("none", "token_mean", "double_softmax", value=None, temperature=None, tolerated="dead_zone"),
-        twin=faulty.per_token,
-    ),
-    Case(
-        "softmax_twice_on_both",
-        faulty.softmax_twice_on_both,
-        truth("none", "token_mean", "double_softmax", value=None, temperature=None, tolerated="dead_zone"),
-        twin=kl_masked_mean,
-    ),
-    Case(
-        "probabilities_into_kl_div",
-        faulty.probabilities_into_kl_div,
-        truth("none", "batch_mean", "negative", "not_expected", temperature=None, tolerated="dead_zone double_softmax"),
-        expect="forward_kl",
-        twin=kl_batchmean,
-    ),
-    Case(
-        "sign_flipped",
-        faulty.sign_flipped,
-        truth(None, "token_mean", "negative", "not_expected", value=None),
-        expect="forward_kl",
-        twin=faulty.per_token,
-    ),
-    Case(
-        "hard_labels",
-        faulty.hard_labels,
-        truth("none", "token_mean", "not_expected", value=None, stop_gradient=None, temperature=None),
-        expect="forward_kl",
-        twin=faulty.per_token,
     ),
 )

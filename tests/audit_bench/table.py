@@ -19,7 +19,7 @@ FIELDS += ("support", "top_k", "estimator", "warnings")
 
 def judged(case: Case, report: Any) -> list[dict[str, Any]]:
     """One row per judged field and fault: case, kind, name, truth, found, verdict."""
-    rows = [_field(case, name, getattr(report, name)) for name in FIELDS if _is_judged(case, name)]
+    rows = [_field(case, name, report) for name in FIELDS if _is_judged(case, name)]
     found, wanted = set(report.faults), case.truth.faults
     stranger = "extra" if wanted else "falsely accused"
     verdicts = {code: "named" if code in found else "missed" for code in wanted}
@@ -32,11 +32,11 @@ def _is_judged(case: Case, name: str) -> bool:
     return name == "warnings" or getattr(case.truth, name) is not None
 
 
-def _field(case: Case, name: str, found: Any) -> dict[str, Any]:
-    wanted = getattr(case.truth, name)
+def _field(case: Case, name: str, report: Any) -> dict[str, Any]:
+    wanted, found = getattr(case.truth, name), getattr(report, name)
     if name == "warnings":
-        right = wanted <= set(found) and not set(found) & case.truth.unwarned
         # Where another reduction was expected, the warning may have become a fault.
+        right = wanted <= {*found, *report.faults} and not set(found) & case.truth.unwarned
         shown = {"truth": " ".join(sorted(wanted)), "found": " ".join(sorted(found))}
     elif name == "temperature":
         right = found is not None and abs(found - wanted) <= 0.02 * wanted
