@@ -131,7 +131,7 @@ CASES = (
         k1,
         truth("zero", "token_mean", "not_expected", value="reverse_kl", estimator="k1", **SAMPLED),
         expect="reverse_kl",
-        source="OpenRLHF/OpenRLHF#1309",
+        source="NVIDIA-NeMo/RL#2506, OpenRLHF/OpenRLHF#1309, huggingface/trl#2277",
         twin=k2,
     ),
     Case(
