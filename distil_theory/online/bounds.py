@@ -45,14 +45,14 @@ def budget(horizon: int, states: int, actions: int, rounds: Array) -> Array:
 
 
 def shared_budget(horizon: int, states: int, actions: int, rounds: Array) -> Array:
-    """The sharper `H k [(A-1)/2 log(N/k) + log A]`, `k = min(S, N, N A^(2/(A-1)) / e)`.
+    """The sharper `H k [(A-1)/2 log(N/k) + log A]`, `k = min(S, N, N A^(2/(A-1)) / e)`; never above `budget`.
 
     The cells of one step share `N` labels. `k = S` once `N >= e S`, and with two or three actions once `N >= S`.
     """
     rounds = np.asarray(rounds, dtype=float)
-    most = rounds * np.minimum(1, _busiest(actions))
-    cells = np.maximum(np.minimum(states, most), 1e-300)
-    return horizon * np.where(rounds >= 1, cells * per_cell(np.maximum(rounds / cells, 1), actions), 0.0)
+    cells = np.maximum(np.minimum(states, rounds * min(1.0, _busiest(actions))), 1e-300)
+    shared = horizon * cells * per_cell(np.maximum(rounds / cells, 1), actions)
+    return np.where(rounds >= 1, np.minimum(shared, budget(horizon, states, actions, rounds)), 0.0)
 
 
 def _busiest(actions: int) -> float:

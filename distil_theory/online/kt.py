@@ -39,8 +39,7 @@ def predictor(counts: Array, axis: int = 2) -> Array:
         ValueError: a negative count, or one that is no number.
     """
     counts = _counts(counts)
-    actions, n = counts.shape[axis], counts.sum(axis=axis)
-    return (2 * counts + 1) / (2 * n[_before(axis, counts.ndim)] + actions)
+    return (2 * counts + 1) / (2 * counts.sum(axis=axis, keepdims=True) + counts.shape[axis])
 
 
 def log_loss(counts: Array, axis: int = 2) -> Array:
@@ -85,8 +84,3 @@ def _counts(counts: Array) -> Array:
     if not counts.size or not (ns.name(counts) == "symbolic" or bool(np.all(np.asarray(counts >= 0)))):
         raise ValueError("counts of labels must be numbers >= 0, and at least one of them")
     return counts
-
-
-def _before(axis: int, ndim: int) -> tuple[slice | None, ...]:
-    """An index that puts a new axis of length one where `axis` was."""
-    return (*[slice(None)] * (axis % ndim), None)
