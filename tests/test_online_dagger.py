@@ -102,6 +102,8 @@ def test_costs_are_those_of_the_solver(learner, aliased):
     before, after = learner(mdp, star, 30, 6, 3, [30]), learner(mdp, star, 31, 6, 3)
     student = kt.predictor(before.counts)[:, mdp.observation]
     np.testing.assert_array_equal(before.kl[0], after.kl[29])
+    uniform = np.full(mdp.shape, 1 / 3)
+    np.testing.assert_allclose(after.regret[0], best - solve.expected_return(mdp, uniform), atol=1e-12)
     many = np.repeat(star[..., None], 6, axis=-1)
     d = solve.occupancy(mdp, student)
     off = student - many
@@ -165,11 +167,11 @@ def test_a_deterministic_expert_is_cloned_without_chance():
 
 
 def test_impossible_outcomes_are_never_drawn():
-    p = np.array([[0.1] * 3 + [0.7, 0.0], [0.0, 0.5, 0.0, 0.5, 0.0]])
-    inner = edges(p, 1)
+    tenths = np.array([[0.1] * 10 + [0.0]])
     last = np.nextafter(1, 0)
-    assert (last >= inner).sum(axis=1).tolist() == [3, 3]
-    assert (0.0 >= inner).sum(axis=1).tolist() == [0, 1]
+    assert tenths.cumsum()[-1] == last  # rounding: below one
+    assert (last >= edges(tenths, 1)).sum(axis=1).tolist() == [9]
+    assert (0.0 >= edges(np.array([[0.0, 0.5, 0.0, 0.5, 0.0]]), 1)).sum(axis=1).tolist() == [1]
     assert edges(np.ones((1, 3)), 0).shape == (0, 3)
 
 

@@ -128,6 +128,14 @@ def test_the_rising_teacher_is_conditioned_on_the_average():
     np.testing.assert_allclose(teach(2, second), teachers.lifted(experts.success_conditioned(GARNET, average), 0.02))
 
 
+def test_the_leading_teacher_is_a_mixture():
+    first, second = (np.random.default_rng(k).dirichlet(np.ones(3), (3, 4, 2)).transpose(0, 1, 3, 2) for k in (0, 1))
+    teach = teachers.leading(STAR, 0.4, 0.25, 0.02)
+    np.testing.assert_allclose(teach(1, first), teachers.lifted(0.6 * first + 0.4 * STAR[..., None], 0.02))
+    average = 0.75 * first + 0.25 * second
+    np.testing.assert_allclose(teach(2, second), teachers.lifted(0.6 * average + 0.4 * STAR[..., None], 0.02))
+
+
 def test_nobody_foresees_the_coin():
     f, n, throws = 0.02, 4000, 5
     entropy = -(f * np.log(f) + (1 - f) * np.log(1 - f))

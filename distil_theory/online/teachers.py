@@ -9,9 +9,9 @@ and `floor`, the least probability that it gives to any action, keeps a student'
 with the uniform one.
 
 `fixed`; `rising`: conditioned on the success of a slow average of the student, so it moves as far as the student does;
-`fed`: each round new feedback, which turns a share of the expert elsewhere; `switching`: between two experts in stated
-rounds, a path length spent in jumps; `coin`: the same, and nobody can foresee it; `contrary`: an adversary that goes,
-by so much a round, to where the student expects it least.
+`leading`: that average, moved towards an expert; `fed`: each round new feedback, which turns a share of the expert
+elsewhere; `switching`: between two experts in stated rounds, a path length spent in jumps; `coin`: the same, and nobody
+can foresee it; `contrary`: an adversary that goes, by so much a round, to where the student expects it least.
 """
 
 from __future__ import annotations
@@ -61,6 +61,24 @@ def rising(mdp: TabularMDP, rate: float, floor: float) -> Teacher:
     def teach(_: int, students: np.ndarray) -> np.ndarray:
         average[:] = [experts.ema(average[0], students, rate) if average else students]
         return lifted(experts.success_conditioned(mdp, average[0]), floor)
+
+    return teach
+
+
+def leading(expert: np.ndarray, share: float, rate: float, floor: float) -> Teacher:
+    """The slow average of the students, moved by `share` towards the expert `(H,S,A)`; at 1 it is the expert.
+
+    Args:
+        expert: where it leads.
+        share: how far ahead it is, between 0 and 1.
+        rate: of the average, as in `rising`.
+        floor: of the teacher.
+    """
+    star, average = np.asarray(expert)[..., None], list[np.ndarray]()
+
+    def teach(_: int, students: np.ndarray) -> np.ndarray:
+        average[:] = [experts.ema(average[0], students, rate) if average else students]
+        return lifted(experts.ema(average[0], np.broadcast_to(star, students.shape), share), floor)
 
     return teach
 

@@ -31,7 +31,7 @@ class Sizes:
 
 
 FULL = Sizes(10_000, 1000, 4000, 200, 1024, 32, 2048, 48, 10_000, 200)
-QUICK = Sizes(250, 1000, 250, 64, 128, 16, 200, 12, 500, 100)
+QUICK = Sizes(250, 1000, 250, 64, 64, 16, 200, 12, 500, 100)
 
 
 def simulate(args: argparse.Namespace, n: Sizes) -> Tables:

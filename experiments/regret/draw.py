@@ -12,7 +12,7 @@ from experiments.regret.look import Tables
 HEIGHTS = {
     plots_growth.cumulative: 2.5,
     plots_growth.slopes: 2.6,
-    plots_growth.chain: 2.75,
+    plots_growth.chain: 2.9,
     plots_limits.drift: 3.0,
     plots_limits.horizon: 2.6,
     plots_limits.failures: 2.6,

@@ -22,14 +22,18 @@ ETA = {"proximal": 1.0, "natural": STUDENT_FLOOR / (1 - STUDENT_FLOOR), "kt": 1.
 """Step sizes: the natural one is the largest for which its bound is proved."""
 KNOBS: dict[str, tuple[float, ...]] = {
     "rising": (0.01, 0.03, 0.1, 0.3, 1.0),
+    "leading": (0.03, 0.1, 0.3, 1.0),
     "fed": (0.01, 0.03, 0.1, 0.3, 1.0),
     "switching": (1, 4, 16, 64),
     "contrary": (0.001, 0.003, 0.01, 0.03, 0.1),
     "coin": (4, 16, 64, 256),
 }
-"""Of each kind of teacher: rate of the average; share of feedback; number of switches; budget a round; throws."""
-DIALS = ("rising", "fed", "contrary")
+"""Of each kind of teacher: rate of the average; share of the expert; share of feedback; number of switches; budget a
+round; throws."""
+DIALS = ("rising", "leading", "fed", "contrary")
 """Whose knob is no number of rounds."""
+AVERAGED = 0.1
+"""Rate of the average of the student which the leading teacher moves on."""
 TRAINED = (("proximal", "all"), ("proximal", "student"), ("natural", "all"), ("natural", "student"), ("kt", "student"))
 STATES, ACTIONS, BRANCHING, HORIZON, GARNET_SEED, TEMPERATURE = 4, 3, 2, 3, 1, 0.1
 PER_DECADE = 8
@@ -49,6 +53,8 @@ def teacher(kind: str, knob: float, rounds: int, seeds: range, base: int) -> Tea
     other = np.roll(star, 1, axis=2)
     if kind == "rising":
         return teachers.rising(mdp, knob, FLOOR)
+    if kind == "leading":
+        return teachers.leading(star, knob, AVERAGED, FLOOR)
     if kind == "fed":
         return teachers.fed(star, knob, FLOOR, seeds, base)
     if kind == "contrary":

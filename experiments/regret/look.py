@@ -28,7 +28,8 @@ STEPS: dict[str, tuple[str, Any, str]] = {
     "kt": (C["vermillion"], "-.", "counts of labels (KT)"),
 }
 TEACHERS = {
-    "rising": ("o", "follows the student (EMA, success)"),
+    "rising": ("o", "conditioned on the student's success"),
+    "leading": ("P", "leads the student to the expert"),
     "fed": ("s", "new feedback every round"),
     "switching": ("^", "switches between two experts"),
     "contrary": ("v", "adversary with a budget"),

@@ -139,10 +139,11 @@ def chain(figure: Any, tables: Tables) -> None:
         right.plot(y["rounds"], y["bound"], **BOUND)
         end = y.iloc[-1]
         right.text(last * 1.1, end["bound"], f"{eps:g}", fontsize=6, va="center")
-    right.text(last * 1.1, garnet["bound"].max() * 1.09, r"$\epsilon$", fontsize=7, va="bottom")
-    right.set(xscale="log", xlabel="rounds $N$", ylabel=r"$\sum_n\sum_h E_d D_H^2$", xlim=(1, last), ylim=(0, None),
-              title=r"Hellinger, w. p. $1-2\epsilon$")  # fmt: skip
+    right.text(last * 1.1, garnet["bound"].max() * 1.05, r"$\epsilon$", fontsize=7, va="bottom")
+    right.set(xscale="log", xlabel="rounds $N$", xlim=(1, last), ylim=(0, None), title="squared Hellinger")
     seeds = f"seeds above: {sure['above'].max():.0%} of {int(sure['n'].iloc[0]):,}"
+    proved = "proved with\nprobability $1-2\\epsilon$"
+    right.text(0.99, 0.58, proved, transform=right.transAxes, ha="right", va="top", fontsize=6.5)
     right.text(0.04, 0.97, seeds, transform=right.transAxes, va="top", fontsize=6.5)
     handles = [Line2D([], [], color=c, ls=s, lw=1.2, label=text) for c, s, text in LINKS.values()]
     likely = f"right: quantile $1-2\\epsilon$, $\\epsilon={numbers.EPS[1]:g}$"
@@ -152,4 +153,4 @@ def chain(figure: Any, tables: Tables) -> None:
     ]
     figure.legend(handles=handles, loc="lower center", ncols=4, columnspacing=1.2, handlelength=2.2, fontsize=6.5)
     title(figure, "(c) Each link of the chain from the regret to its bound, and what it gives away")
-    figure.subplots_adjust(left=0.075, right=0.955, bottom=0.35, top=0.84, wspace=0.5)
+    figure.subplots_adjust(left=0.075, right=0.955, bottom=0.38, top=0.85, wspace=0.45)

@@ -28,9 +28,10 @@ def drift(figure: Any, tables: Tables) -> None:
         axis.plot(coin["path"], coin["unavoidable"], color=C["purple"], lw=1.2, ls=(0, (1, 1)))
         axis.set(xscale="log", yscale="log", xlabel=r"path length, $\sum_{h,s}\sum_n\|\pi^*_{n+1}-\pi^*_n\|_1$",
                  title=heading)  # fmt: skip
-        plain(axis)
+        if step == "proximal":
+            plain(axis)
         plain(axis, "x")
-    axes[0].set_ylabel(r"cost, $\sum_n\sum_h E_d\,\mathrm{KL}$")
+    axes[0].set_ylabel(r"KL, summed over rounds")
     right = axes[2]
     for step, (colour, style, _) in STEPS.items():
         x = time[(time["step"] == step) & (time["where"] == ("student" if step == "kt" else "all"))]
@@ -50,9 +51,9 @@ def drift(figure: Any, tables: Tables) -> None:
     figure.legend(handles=handles, loc="lower center", ncols=3, columnspacing=1.4, handlelength=2.2)
     title(
         figure,
-        "(d) Teachers that move cost in proportion to their path; who counts labels for ever pays in proportion to $N$",
+        "(d) A moving teacher costs in proportion to its path; counting labels for ever costs in proportion to $N$",
     )
-    figure.subplots_adjust(left=0.1, right=0.985, bottom=0.42, top=0.86, wspace=0.3)
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.42, top=0.86, wspace=0.3)
 
 
 EXACT = {
