@@ -45,19 +45,11 @@ def budget(horizon: int, states: int, actions: int, rounds: Array) -> Array:
 
 
 def shared_budget(horizon: int, states: int, actions: int, rounds: Array) -> Array:
-    """The sharper `H k [(A-1)/2 log(N/k) + log A]`, `k = min(S, N, N A^(2/(A-1)) / e)`; never above `budget`.
-
-    The cells of one step share `N` labels. `k = S` once `N >= e S`, and with two or three actions once `N >= S`.
-    """
+    """The sharper `H k [(A-1)/2 log(N/k) + log A]`, `k = min(S, N)`: the cells of one step share its `N` labels."""
     rounds = np.asarray(rounds, dtype=float)
-    cells = np.maximum(np.minimum(states, rounds * min(1.0, _busiest(actions))), 1e-300)
-    shared = horizon * cells * per_cell(np.maximum(rounds / cells, 1), actions)
-    return np.where(rounds >= 1, np.minimum(shared, budget(horizon, states, actions, rounds)), 0.0)
-
-
-def _busiest(actions: int) -> float:
-    """`k [(A-1)/2 log(N/k) + log A]` grows with `k` up to this share of `N`."""
-    return float(actions ** (2 / (actions - 1)) / np.e) if actions > 1 else 1.0
+    some = np.maximum(rounds, 1)
+    cells = np.minimum(states, some)
+    return np.where(rounds >= 1, horizon * cells * per_cell(some / cells, actions), 0.0)
 
 
 # --- the return ---

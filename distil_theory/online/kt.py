@@ -61,7 +61,7 @@ def regret(counts: Array, axis: int = 2) -> Array:
     return log_loss(counts, axis) - hindsight(ns.convert(_counts(counts), "float64"), axis)
 
 
-def probability(counts: Sequence[int]) -> Any:
+def probability(counts: Sequence[int] | np.ndarray) -> Any:
     """`Q` of one cell as an exact rational.
 
     Args:
@@ -70,11 +70,11 @@ def probability(counts: Sequence[int]) -> Any:
     Raises:
         ValueError: one of them is no whole number or negative.
     """
-    counts = [validate.whole("a count", n, 0) for n in counts]
+    told = [validate.whole("a count", n, 0) for n in counts]
     q, n = flint.fmpq(1), 0
-    for count in counts:
+    for count in told:
         for j in range(count):
-            q *= flint.fmpq(2 * j + 1, 2 * n + len(counts))
+            q *= flint.fmpq(2 * j + 1, 2 * n + len(told))
             n += 1
     return q
 
