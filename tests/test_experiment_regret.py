@@ -21,7 +21,7 @@ from tests.quick import quick_run
 TABLES = ("cumulative", "slopes", "slopes_curves", "slopes_mean", "chain", "confidence", "drift", "drift_time",
           "horizon", "horizon_exact", "horizon_growth", "failures")  # fmt: skip
 A = horizons.ACTIONS
-pytestmark = pytest.mark.timeout(900)  # the quick run takes 20 s of one processor, which may be shared
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the quick run may share its processor
 
 
 @pytest.fixture(scope="module")

@@ -69,15 +69,16 @@ def test_a_round_costs_what_the_solver_says():
     np.testing.assert_allclose(t.earned, np.cumsum([solve.expected_return(GARNET, x) for x in seen], 0), rtol=1e-10)
 
 
+@pytest.mark.parametrize("step", ["natural", "kt"])
 @pytest.mark.parametrize("where", ["student", "teacher"])
-def test_only_visited_states_are_learned(where):
+def test_only_visited_states_are_learned(where, step):
     changed = []
 
     def watch(n, students):
         changed.append(students.copy())
         return teachers.fixed(STAR, 0.02)(n, students)
 
-    drift.follow(GARNET, watch, 9, "natural", 0.01, where, 5)
+    drift.follow(GARNET, watch, 9, step, 0.01, where, 5)
     moved = np.array([abs(y - x).max(axis=2) > 0 for x, y in pairwise(changed)])
     assert (moved.sum(axis=2) == 1).all()  # one state per step, round and seed
 
@@ -104,6 +105,9 @@ def path_of(teacher, rounds, seeds=4):
 
 def test_paths_are_as_stated():
     other, jump = np.roll(STAR, 1, axis=2), 0.94 * abs(STAR - np.roll(STAR, 1, axis=2)).sum()
+    turning, nobody = teachers.switching(STAR, other, [3, 5], 0.0), np.zeros((3, 4, 3, 1))
+    first = [bool(np.array_equal(turning(n, nobody)[..., 0], STAR)) for n in range(1, 7)]
+    assert first == [True, True, False, False, True, True]
     np.testing.assert_allclose(path_of(teachers.switching(STAR, other, [3, 5], 0.02), 8), 2 * jump)
     np.testing.assert_allclose(path_of(teachers.switching(STAR, other, [3, 5, 9], 0.02), 8), 2 * jump)
     np.testing.assert_allclose(path_of(teachers.contrary(STAR, 0.001, 0.02), 8), 7 * 12 * 0.001)

@@ -15,7 +15,7 @@ from experiments.regret import problems, statistics
 
 BLOCK = 500
 """Seeds simulated in one task."""
-PER_DECADE = 8
+PER_DECADE = 5
 EPS = (0.01, 0.05, 0.2)
 LINKS = {
     "regret": "what happens",

@@ -36,7 +36,7 @@ AVERAGED = 0.1
 """Rate of the average of the student which the leading teacher moves on."""
 TRAINED = (("proximal", "all"), ("proximal", "student"), ("natural", "all"), ("natural", "student"), ("kt", "student"))
 STATES, ACTIONS, BRANCHING, HORIZON, GARNET_SEED, TEMPERATURE = 4, 3, 2, 3, 1, 0.1
-PER_DECADE = 8
+PER_DECADE = 5
 
 
 def problem(kind: str) -> tuple[TabularMDP, Array]:

@@ -12,7 +12,7 @@ from distil_theory.online import dagger, record
 from distil_theory.online.record import Record
 from experiments.regret import statistics
 
-PER_DECADE = 8
+PER_DECADE = 5
 
 
 def fixed_point(cloning: bool) -> float:

@@ -17,7 +17,6 @@ ACTIONS = 32
 """Of the chains on which students learn: many, so that one who has never been off the path hardly guesses its way
 back."""
 HORIZONS = (2, 4, 8, 16, 32)
-PER_DECADE = 4
 
 
 def exact() -> pd.DataFrame:

@@ -78,12 +78,13 @@ def slopes(figure: Any, tables: Tables) -> None:
         for what, (colour, _) in look.items():
             if kind == "deterministic" and what == "spread":
                 continue
-            for _, x in curves[curves["kind"] == kind].groupby("mdp"):
+            for _, x in list(curves[curves["kind"] == kind].groupby("mdp"))[::2]:
                 axis.plot(x["rounds"], x[what], color=colour, lw=0.5, alpha=0.55)
         axis.set(xscale="log", yscale="log", xlabel="rounds $N$", title=f"{kind} expert", ylim=(0.1, 2000),
                  xlim=(1, curves["rounds"].max()))  # fmt: skip
         plain(axis)
     axes[0].set_ylabel("summed over rounds")
+    axes[0].text(0.04, 0.97, "every other MDP", transform=axes[0].transAxes, va="top", fontsize=6.5)
     rows = [("bound", "stochastic"), ("spread", "stochastic"), ("regret", "stochastic"), ("regret", "deterministic"),
             ("kl", "stochastic"), ("kl", "deterministic")]  # fmt: skip
     strip = axes[2]

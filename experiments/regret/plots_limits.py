@@ -51,7 +51,7 @@ def drift(figure: Any, tables: Tables) -> None:
     figure.legend(handles=handles, loc="lower center", ncols=3, columnspacing=1.4, handlelength=2.2)
     title(
         figure,
-        "(d) A moving teacher costs in proportion to its path; counting labels for ever costs in proportion to $N$",
+        "(d) A moving teacher costs at most in proportion to its path; counting labels for ever, in proportion to $N$",
     )
     figure.subplots_adjust(left=0.09, right=0.985, bottom=0.42, top=0.86, wspace=0.3)
 
@@ -144,5 +144,8 @@ def failures(figure: Any, tables: Tables) -> None:
         Line2D([], [], color="0.3", lw=0.8, marker=".", ms=3, label="right, thin: on the expert's states"),
     ]
     figure.legend(handles=handles, loc="lower center", ncols=3, columnspacing=1.4, handlelength=2.4)
-    title(figure, "(f) Without a way back own states do not help; without sight neither learns, and DAgger ends lower")
+    title(
+        figure,
+        "(f) Without a way back own states do not help, they hurt; without sight neither learns, and DAgger ends lower",
+    )
     figure.subplots_adjust(left=0.075, right=0.985, bottom=0.33, top=0.84, wspace=0.3)

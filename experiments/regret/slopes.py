@@ -12,7 +12,7 @@ from experiments.regret import problems, statistics
 
 KINDS = ("stochastic", "deterministic")
 MDPS = 24
-PER_DECADE = 8
+PER_DECADE = 5
 QUANTITIES = {
     "kl": "cumulative KL, mean",
     "regret": "return regret, mean",
