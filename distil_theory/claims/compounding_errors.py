@@ -233,6 +233,6 @@ CLAIM = Claim(
         "demonstrations of the expert itself": "a data set of other states: no loss on it, and every other reward lost "
         "(a step)",
     },
-    panel="monotonicity.png",
+    panel="regret_horizon.png",
     attack=attack,
 )

@@ -236,6 +236,6 @@ CLAIM = Claim(
         "`pi = (1/100, 99/100)`, a fair teacher and `eta = 1` the likely action keeps less than `e^-44`",
         "a finite path": "a coin before each round costs its Jensen-Shannon divergence each time: a step",
     },
-    panel="monotonicity.png",
+    panel="regret_drift.png",
     attack=attack,
 )

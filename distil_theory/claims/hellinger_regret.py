@@ -215,6 +215,6 @@ CLAIM = Claim(
         "fresh labels": "a fair coin tossed once and repeated: `D_H^2` tends to `2 - sqrt 2`, in every run",
         "a fixed expert": "claim 11d",
     },
-    panel="monotonicity.png",
+    panel="regret_chain.png",
     attack=rollouts.attack,
 )

@@ -238,6 +238,6 @@ CLAIM = Claim(
         "hindsight does not change its mind": "labels that alternate between two actions: two rules that take turns "
         "pay nothing, any single one `n log 2`; what a drift costs is claim 11d",
     },
-    panel="monotonicity.png",
+    panel="regret_cumulative.png",
     attack=attack,
 )

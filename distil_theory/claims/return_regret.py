@@ -197,6 +197,6 @@ CLAIM = Claim(
         "(a step)",
         "a fixed expert": "claim 11d: the path that the teacher goes is added",
     },
-    panel="monotonicity.png",
+    panel="regret_slopes.png",
     attack=attack,
 )
