@@ -1,0 +1,280 @@
+"""`audit`: find out what a loss computes by calling it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from distil_theory.auditing import consequences, masks, numerics, reduce, sampled, values, zones
+from distil_theory.auditing.identify import Match, identify, measure
+from distil_theory.auditing.laws import Array, View
+from distil_theory.auditing.masks import Fault
+from distil_theory.auditing.meter import Meter
+from distil_theory.auditing.probe import Loss, quiet
+from distil_theory.auditing.reduce import RULES, Reduction
+from distil_theory.auditing.report import MEANINGS, Audit
+
+WARNINGS = {"element_mean", "temperature_unscaled", "half_precision", "mask_nan"}
+"""Codes of what may be meant."""
+NAMES = (
+    *("forward_kl", "reverse_kl", "jensen_shannon", "hellinger", "pearson_chi2", "neyman_chi2", "total_variation"),
+    *("cross_entropy", "f_divergence", "none", "zero"),
+)
+SEEN = {
+    "negative": "TRL #3043",
+    "parameter_jump": "TRL #4105",
+    "mixture_of_logs": "TRL #2202",
+    "tail_dropped": "verl #7856",
+    "student_top_k": "TRL #6780",
+    "padding_dependent": "Liger-Kernel #278",
+}
+
+
+def audit(
+    loss: Callable[..., Any],
+    *,
+    expect: str | None = None,
+    expect_reduction: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Audit:
+    """What a distillation loss really computes: divergence, direction, scale, reduction, faults.
+
+    Args:
+        loss: `loss(student_logits, teacher_logits[, mask][, labels])`, logits `(batch, token, vocab)`, mask and labels
+            `(batch, token)`; returns a scalar or a number per token. Torch (autograd) or numpy (differences).
+        expect: the divergence that it should descend, e.g. `"reverse_kl"`, `"generalized_js(0.1)"`.
+        expect_reduction: the reduction that it should have.
+        parameters: values of its other parameters.
+        seed: of the random logits.
+
+    Raises:
+        ValueError: the loss cannot be called so, or an expectation is no known name.
+    """
+    _check_names(expect, expect_reduction)
+    start = time.perf_counter()
+    with quiet():
+        probed = Loss(loss, parameters)
+        report = _examine(probed, np.random.default_rng(seed))
+    report = _compare(report, expect, expect_reduction)
+    return replace(report, seconds=time.perf_counter() - start, calls=probed.calls)
+
+
+def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
+    looks_at_labels = sampled.looks_at_labels(loss, rng)
+    reduction = reduce.find(loss, rng)
+    meter = Meter(loss, reduction, looks_at_labels)
+    match = identify(meter, rng)
+    if not looks_at_labels:
+        meter, match = _large_vocabulary(meter, match, rng)
+    value = values.identify(meter, match, rng)
+    estimator = sampled.estimator(meter, rng) if looks_at_labels else None
+    found: list[Fault] = []
+    found += _of_gradient(meter, match, value, rng)
+    found += _of_support(match)
+    found += masks.faults(loss, reduction, rng)
+    found += zones.dead_zone(meter, match, rng)
+    found += zones.jumps(loss, rng)
+    found += numerics.overflow(meter, match, value, rng)
+    found += numerics.nan_at_zero(meter, match, rng)
+    found += numerics.half_precision(meter, rng)
+    scale, value_scale = match.scale, value.scale
+    if match.name in ("none", "zero") or (match.name == "f_divergence" and match.both is None):
+        scale = float("nan")
+    name, scale, value_scale = _fixed(reduction, scale, value_scale)
+    T = round(match.view.temperature, 4)
+    squared = T != 1 and _times_t_squared(scale, T)
+    if T != 1 and not squared:
+        found.append(("temperature_unscaled", f"temperature {T:g} and no factor T^2: gradients shrink as 1/T^2"))
+    if reduction.over_vocab:
+        found.append(("element_mean", "a mean over the vocabulary as well: the loss depends on its size"))
+    support = "sampled" if looks_at_labels else match.view.form if not match.view.form.startswith("double") else "full"
+    if match.view.by == "student" and match.view.k:
+        support = "student_top_k"
+    faults = {code for code, _ in found} - WARNINGS
+    warnings = {code for code, _ in found} & WARNINGS
+    if estimator is not None and estimator.name == "nll" and "zero_loss" in faults:
+        faults, warnings = faults - {"zero_loss"}, warnings | {"zero_loss"}  # right for labels of the teacher
+    return Audit(
+        loss=loss.name,
+        divergence=match.name,
+        value=value.name,
+        scale=scale,
+        value_scale=value_scale,
+        temperature=T,
+        temperature_squared=squared,
+        reduction=name,
+        stop_gradient=_stops(loss, rng),
+        support=support,
+        top_k=match.view.k or None,
+        estimator=estimator.name if estimator else None,
+        faults=frozenset(faults),
+        warnings=frozenset(warnings),
+        findings=(*_notes(match, reduction, loss), *(_sentence(code, text) for code, text in found)),
+        claims=tuple(consequences.claims(meter, match)),
+        points=_points(meter, match, rng),
+    )
+
+
+def _sentence(code: str, text: str) -> str:
+    return f"{code}: {text}" + (f" (a public case: {SEEN[code]})" if code in SEEN else "")
+
+
+def _notes(match: Match, reduction: Reduction, loss: Loss) -> Iterator[str]:
+    if match.view.form.startswith("double") and match.law is not None:
+        yield f"it is {match.law.name} of distributions that went through a second softmax"
+    if match.both is not None:
+        yield f"its gradient is {match.both[0]:.4g} KL(teacher||student) + {match.both[1]:.4g} KL(student||teacher)"
+    if match.curve is not None:
+        kind = "rises everywhere" if match.curve.monotone else "does not rise everywhere: f is not convex"
+        yield f"the best curve h leaves {match.curve.residual:.2g} of the gradient unexplained; it {kind}"
+    if not loss.takes_mask and reduction.summed != "given":
+        yield "one end of each sequence does not count"
+    if loss.labels_as_mask:
+        yield "labels are used as a mask only (-100: does not count)"
+
+
+def _of_gradient(meter: Meter, match: Match, value: values.Value, rng: np.random.Generator) -> Iterator[Fault]:
+    loss = meter.loss
+    if match.name == "zero":
+        what = "mean over labels of the gradient" if meter.sampled else "gradient"
+        yield "zero_loss", f"the {what} is zero everywhere: nothing is learned"
+    if loss.framework == "torch":
+        if not _stops(loss, rng):
+            yield "teacher_gradient", "a gradient reaches the teacher's logits: detach them (harmless under no_grad)"
+        slopes = values.derivative(meter, *meter.draw(rng, 1.0, 8), rng)
+        if slopes is not None:
+            off = abs(slopes[0] - slopes[1]) / max(abs(slopes[0]), abs(slopes[1]))
+            if off > 0.02:
+                yield (
+                    "gradient_not_of_value",
+                    f"along a direction the value changes at {slopes[0]:.4g}, the gradient says {slopes[1]:.4g}",
+                )
+    low = -(1e-4 if meter.coarse else 1e-9) * max(abs(value.largest), abs(value.least))
+    signed = match.law is not None and match.scale < 0
+    if (value.least < low and not meter.sampled) or signed:
+        yield "negative", f"the value of a token goes down to {value.least:.4g}, and its gradient has scale {match.scale:.4g}"
+    if match.mixture is not None:
+        yield (
+            "mixture_of_logs",
+            f"the mixture is a mean of logarithms with the teacher's share {match.mixture:.3g}, not of probabilities",
+        )
+    if match.view.form.startswith("double"):
+        who = {"double": "student and teacher", "double_student": "the student", "double_teacher": "the teacher"}
+        yield "double_softmax", f"probabilities go through a softmax again ({who[match.view.form]})"
+
+
+def _of_support(match: Match) -> Iterator[Fault]:
+    view = match.view
+    if not view.k:
+        return
+    if view.by == "student":
+        yield "student_top_k", f"the top {view.k} tokens are the student's: what only the teacher likes is not seen"
+    if view.form == "tail_dropped":
+        yield "tail_dropped", f"the top {view.k} tokens keep their probabilities, the rest is left out: no distributions"
+    if view.form == "renormalised":
+        yield "tail_renormalised", f"the top {view.k} tokens are normalised among themselves: nothing pulls the rest down"
+
+
+def _stops(loss: Loss, rng: np.random.Generator) -> bool | None:
+    if loss.framework == "numpy":
+        return None
+    s, t = rng.normal(size=(2, 2, 4, loss.vocab))
+    return not np.any(loss(s, t, labels=rng.integers(loss.vocab, size=(2, 4))).teacher)
+
+
+def _large_vocabulary(meter: Meter, match: Match, rng: np.random.Generator) -> tuple[Meter, Match]:
+    """A `min(k, vocab)` looks like the full vocabulary until that is large: look again with 600 tokens."""
+    small = meter.loss.vocab
+    if match.law is None or match.view.form != "full" or meter.loss.framework == "numpy" or match.share < 1:
+        return meter, match
+    for vocab in (100, 1100):
+        meter.loss.vocab = vocab
+        s, t = meter.draw(rng, 1.0, 4)
+        try:
+            g = meter.gradients(s, t)
+        except Exception:
+            break
+        seen = match.view(s, t)
+        exact = match.scale * seen.back(match.law.slope(seen.lp, seen.lq))
+        if np.isfinite(g).all() and np.linalg.norm(g - exact) > 0.05 * np.linalg.norm(exact):
+            again = identify(meter, rng)
+            if again.view.k:
+                return meter, again
+    meter.loss.vocab = small
+    return meter, match
+
+
+def _fixed(reduction: Reduction, scale: float, value_scale: float) -> tuple[str, float, float]:
+    """The name of the reduction; a sum divided by a whole number of 5 or more is `fixed`."""
+    name = reduction.rule
+    if reduction.over_vocab and name in ("token_mean", "padded_mean"):
+        return "element_mean", scale, value_scale
+    inverse = 1 / abs(scale if np.isfinite(scale) and scale else value_scale or np.nan)
+    if name == "token_sum" and inverse > 4.5 and abs(inverse - round(inverse)) < 1e-2:
+        name = "fixed"
+    return name, scale, value_scale
+
+
+def _times_t_squared(scale: float, T: float) -> bool:
+    def near(x: float) -> bool:
+        return abs(abs(scale) / x - 1) < 1e-2
+
+    if near(1):
+        return False
+    return near(T * T) or (any(near(T * T * c) for c in (0.25, 0.5, 2)) and not any(near(c) for c in (0.25, 0.5, 2)))
+
+
+def _points(meter: Meter, match: Match, rng: np.random.Generator) -> tuple[Array, Array] | None:
+    """Measured `(log u, h)`, with unit slope at `u = 1` if a law gives its intercepts, else the fitted curve."""
+    if match.curve is not None:
+        x, h = match.curve.log_u, match.curve.h
+        i = int(abs(x).argmin())
+        slope = float(np.gradient(h, x)[i])
+        return (x, h / slope) if slope else None
+    if match.law is None or match.view.form != "full" or match.name == "zero":
+        return None
+    data = measure(meter, rng, 1.0, 8)
+    seen = match.view(data.s, data.t)
+    x, q = seen.lp - seen.lq, np.exp(seen.lq)
+    h = -data.g * match.view.temperature / q
+    exact = -match.law.slope(seen.lp, seen.lq) / q
+    one = -match.law.slope(np.zeros(3) + [-1e-3, 0, 1e-3] - 5, np.zeros(3) - 5) * np.exp(5)
+    slope = (one[2] - one[0]) / 2e-3
+    unit = slope if abs(slope) < 10 else 1.0
+    # the gradient leaves a constant per token open: the law's own
+    h = h / match.scale + (q * (exact + data.g * 0)).sum(axis=-1, keepdims=True)
+    return x.ravel(), ((h - one[1]) / unit).ravel()
+
+
+def _check_names(expect: str | None, expect_reduction: str | None) -> None:
+    if expect is not None and expect not in NAMES and not expect.startswith(("generalized_js(", "alpha(")):
+        raise ValueError(f"unknown divergence {expect!r}: choose from {', '.join(NAMES)}, generalized_js(b), alpha(a)")
+    if expect_reduction is not None and expect_reduction not in MEANINGS:
+        raise ValueError(f"unknown reduction {expect_reduction!r}: choose from {', '.join(MEANINGS)}")
+
+
+def _compare(report: Audit, expect: str | None, expect_reduction: str | None) -> Audit:
+    """Add `not_expected`, and make faults of warnings that an expectation rules out."""
+    faults, findings, warnings = set(report.faults), list(report.findings), set(report.warnings)
+    if expect == "cross_entropy":
+        wrong = report.divergence != "forward_kl" or report.value != "cross_entropy"
+    else:
+        wrong = expect is not None and report.divergence != expect
+    if wrong:
+        faults.add("not_expected")
+        findings.append(f"not_expected: {expect} was expected, found {report.divergence} (value: {report.value})")
+    if expect_reduction is not None and report.reduction != expect_reduction:
+        faults.add("not_expected")
+        findings.append(f"not_expected: reduction {expect_reduction} was expected, found {report.reduction}")
+        if report.reduction == "element_mean":
+            warnings.discard("element_mean")
+            faults.add("element_mean")
+    return replace(report, faults=frozenset(faults), warnings=frozenset(warnings), findings=tuple(findings))
+
+
+__all__ = ["RULES", "View", "audit"]

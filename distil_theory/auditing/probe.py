@@ -1,0 +1,209 @@
+"""Calling a loss: which arguments it names, torch or numpy, a scalar or a number per token, values and gradients.
+
+Everything that goes in and comes out is a float64 numpy array; in between the loss sees tensors or arrays of the
+precision asked for. Torch is imported only here, and only when a loss cannot be called with arrays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distil_theory.auditing.laws import Array
+
+STUDENT, TEACHER = ("student_logits", "student"), ("teacher_logits", "teacher")
+ADVICE = "wrap it: audit(lambda student, teacher, mask: my_loss(...))"
+
+
+class Answer(NamedTuple):
+    """One call: the value (a float, or `(batch, token)`), and its gradients `(batch, token, vocab)`."""
+
+    value: Array
+    student: Array
+    teacher: Array
+
+    @property
+    def finite(self) -> bool:
+        """Whether value and gradient are numbers."""
+        return bool(np.isfinite(self.value).all() and np.isfinite(self.student).all())
+
+
+class Loss:
+    """A callable with its calling convention.
+
+    Args:
+        function: `loss(student_logits, teacher_logits[, mask][, labels])`.
+        parameters: values of its other parameters.
+
+    Raises:
+        ValueError: it cannot be called that way; the message says what is missing.
+    """
+
+    def __init__(self, function: Callable[..., Any], parameters: Mapping[str, Any] | None = None):
+        if not callable(function):
+            raise ValueError(f"loss must be a function of student and teacher logits, not {function!r}")
+        self.function, self.set = function, dict(parameters or {})
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.calls = 0
+        self._read_signature()
+        self.precision, self.mask_kind, self.labels_as_mask = "float64", "float", False
+        self.vocab, self.per_token, self.framework = 8, False, ""
+        self._first_call()
+
+    def _read_signature(self) -> None:
+        target = getattr(self.function, "forward", self.function)  # a torch module hides its arguments
+        try:
+            found = inspect.signature(target).parameters
+        except (TypeError, ValueError):
+            found = {}
+        named = [p for p in found.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        unknown = set(self.set) - {p.name for p in named}
+        if unknown and found and not any(p.kind is p.VAR_KEYWORD for p in found.values()):
+            raise ValueError(f"{self.name} has no parameter {sorted(unknown)[0]!r}: it has {', '.join(found)}")
+        roles: dict[str, str] = {}
+        for p in named:
+            if p.name in self.set:
+                continue
+            known = {"student": STUDENT, "teacher": TEACHER, "mask": ("mask",), "labels": ("labels",)}
+            role = next((role for role, names in known.items() if p.name in names and role not in roles), None)
+            if role:
+                roles[role] = p.name
+        free = [p for p in named if p.name not in self.set and p.name not in roles.values()]
+        free = [p for p in free if p.default is p.empty or p.kind is not p.KEYWORD_ONLY]
+        for role in ("student", "teacher"):
+            if role not in roles and free and free[0].default is inspect.Parameter.empty:
+                roles[role] = free.pop(0).name
+        self.roles, self.positional = roles, not found
+        missing = [p.name for p in free if p.default is p.empty]
+        if missing:
+            raise ValueError(f"{self.name} needs a value for {missing[0]!r}: give parameters={{{missing[0]!r}: ...}}")
+        if found and "student" not in roles:
+            raise ValueError(f"{self.name} takes no student logits: {ADVICE}")
+        self.kinds = {p.name: p.kind for p in named}
+        self.floats = {
+            p.name: float(self.set.get(p.name, p.default))
+            for p in named
+            if isinstance(self.set.get(p.name, p.default), float)
+        }
+        self.takes_labels, self.takes_mask = "labels" in roles, "mask" in roles
+
+    def _first_call(self) -> None:
+        """Find the framework, the precision, the kind of mask and the least vocabulary that it accepts."""
+        errors: list[str] = []
+        frameworks = ["torch", "numpy"] if "torch" in sys.modules else ["numpy", "torch"]  # importing it takes seconds
+        for vocab in (8, 64, 512):
+            for self.framework in frameworks:
+                for self.precision in ("float64", "float32"):
+                    for self.mask_kind in ("float", "bool", "int") if self.takes_mask else ("float",):
+                        self.vocab = vocab
+                        try:
+                            self._settle()
+                        except Exception as error:
+                            errors.append(f"{self.framework}: {type(error).__name__}: {error}")
+                        else:
+                            return
+        raise ValueError(f"{self.name} cannot be called with logits (2, 4, 8): {errors[0]}; {ADVICE}")
+
+    def _settle(self) -> None:
+        rng = np.random.default_rng(0)
+        s, t = rng.normal(size=(2, 2, 4, self.vocab))
+        mask, labels = np.ones((2, 4)), rng.integers(self.vocab, size=(2, 4))
+        mask[0, 3] = mask[1, :1] = 0
+        answer = self(s, t, mask, labels)
+        if np.shape(answer.value) not in ((), (2, 4)):
+            shape = np.shape(answer.value)
+            raise ValueError(f"it returned shape {shape}, expected a scalar or (batch, token) = (2, 4)")
+        self.per_token = np.shape(answer.value) == (2, 4)
+
+    def coarse(self) -> bool:
+        """Whether it computes in float32, whatever it is given: then a change of 1e-10 is not seen."""
+        if self.precision == "float32":
+            return True
+        rng = np.random.default_rng(1)
+        s, t = rng.normal(size=(2, 2, 4, self.vocab))
+        labels = rng.integers(self.vocab, size=(2, 4))
+        values = [self(s + e * rng.normal(size=s.shape), t, labels=labels, gradient=False).value for e in (0, 1e-10)]
+        other = self(s + 1e-3 * rng.normal(size=s.shape), t, labels=labels, gradient=False).value
+        return bool(np.all(values[0] == values[1]) and np.any(other != values[0]))
+
+    def __call__(
+        self,
+        student: Array,
+        teacher: Array,
+        mask: Array | None = None,
+        labels: Array | None = None,
+        *,
+        precision: str | None = None,
+        gradient: bool = True,
+        **parameters: Any,
+    ) -> Answer:
+        """Value and gradients at logits `(batch, token, vocab)`; whatever the loss raises is passed on."""
+        self.calls += 1
+        precision = precision or self.precision
+        batch, token = student.shape[:2]
+        mask = np.ones((batch, token)) if mask is None else mask
+        labels = np.zeros((batch, token), dtype=np.int64) if labels is None else labels
+        if self.labels_as_mask:
+            labels = np.where(mask == 1, labels, -100)
+        with quiet():
+            return self._run(student, teacher, mask, labels, precision, gradient, self.set | parameters)
+
+    def _run(self, s: Array, t: Array, mask: Array, labels: Array, precision: str, gradient: bool, given: Any) -> Answer:
+        if self.framework == "numpy":
+            return self._numpy(s, t, mask, labels, precision, gradient, given)
+        import torch
+
+        kind = {"float": getattr(torch, precision), "bool": torch.bool, "int": torch.int64}[self.mask_kind]
+        student, teacher = (
+            torch.tensor(x, dtype=getattr(torch, precision), requires_grad=gradient) for x in (s, t)
+        )
+        value = self._invoke(student, teacher, torch.tensor(mask).to(kind), torch.tensor(labels), given)
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"it returned {type(value).__name__}, not a tensor")
+        value = value.reshape(()) if value.numel() == 1 and value.ndim < 2 else value
+        found = [None, None]
+        if gradient and value.requires_grad:
+            found = torch.autograd.grad(value.sum(), (student, teacher), allow_unused=True)
+        grads = [np.zeros(s.shape) if g is None else g.detach().double().numpy() for g in found]
+        return Answer(value.detach().double().numpy(), *grads)
+
+    def _numpy(
+        self, s: Array, t: Array, mask: Array, labels: Array, precision: str, gradient: bool, given: Any
+    ) -> Answer:
+        mask = mask.astype({"float": precision, "bool": bool, "int": np.int64}[self.mask_kind])
+
+        def value(student: Array) -> Array:
+            found = self._invoke(student.astype(precision), t.astype(precision), mask, labels, given)
+            found = np.asarray(found, dtype=np.float64)
+            return found.reshape(()) if found.size == 1 and found.ndim < 2 else found
+
+        here, slopes = value(s), np.zeros(s.shape)
+        if gradient and precision == "float64":
+            for index in np.ndindex(s.shape):
+                step = np.zeros(s.shape)
+                step[index] = 1e-5
+                slopes[index] = (value(s + step).sum() - value(s - step).sum()) / 2e-5
+        return Answer(here, slopes, np.zeros(t.shape))
+
+    def _invoke(self, student: Any, teacher: Any, mask: Any, labels: Any, given: Mapping[str, Any]) -> Any:
+        if self.positional:
+            return self.function(student, teacher, **given)
+        have = {"student": student, "teacher": teacher, "mask": mask, "labels": labels}
+        named = {name: have[role] for role, name in self.roles.items()}
+        first = [named.pop(n) for n in list(named) if self.kinds[n] is inspect.Parameter.POSITIONAL_ONLY]
+        return self.function(*first, **named, **given)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Neither warnings of the loss nor of numpy: what they say is measured."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+

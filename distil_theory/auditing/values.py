@@ -1,0 +1,116 @@
+"""What the value of a loss is: named like its gradient, and independently of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distil_theory.auditing import laws
+from distil_theory.auditing.identify import Match, polish, tolerances
+from distil_theory.auditing.laws import CATALOGUE, CROSS_ENTROPY, Array, Law, View
+from distil_theory.auditing.meter import Meter
+
+
+@dataclass(frozen=True)
+class Value:
+    """Name and scale of the value, and the least value seen with where it was seen."""
+
+    name: str
+    scale: float
+    least: float
+    largest: float
+
+
+def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
+    """The value of single tokens against every law, under the view that the gradient was found to have."""
+    n = 8 if meter.sampled else 16
+    parts = [meter.draw(rng, sigma, n // 2) for sigma in (0.5, 1.5)]
+    s, t = (np.concatenate(x) for x in zip(*parts, strict=True))
+    c = meter.values(s, t)
+    least, largest = _range(meter, match, rng, c)
+    if not np.isfinite(c).all():
+        return Value("none", float("nan"), least, largest)
+    for view in {match.view, View(match.view.temperature)}:
+        if view.form.startswith("double"):
+            continue
+        named = _against_laws(view, s, t, c, match, meter)
+        if named is not None:
+            return Value(*named, least, largest)
+    agreement = abs(meter.values(s, s)).max()
+    if match.name == "f_divergence" and agreement < 1e-5 * abs(c).max() and _rises_with_gradient(meter, s, t):
+        return Value("f_divergence", 1.0, least, largest)
+    return Value("none", float("nan"), least, largest)
+
+
+def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter: Meter) -> tuple[str, float] | None:
+    seen = view(s, t)
+
+    def residual(law: Law) -> tuple[float, float]:
+        model = law.cost(seen.lp, seen.lq).sum(axis=-1)
+        if not np.isfinite(model).all() or not np.any(model):
+            return 0.0, 1.0
+        weight = 1 / (abs(c) + 1e-2 * abs(c).max() + 1e-300)
+        a, b = model * weight, c * weight
+        scale = (a @ b) / (a @ a)
+        return scale, float(np.linalg.norm(b - scale * a) / max(np.linalg.norm(b), 1e-300))
+
+    candidates = [*CATALOGUE, CROSS_ENTROPY]
+    if match.law is not None:
+        candidates.insert(0, match.law)
+    scale, law = 0.0, None
+    least = 1.0
+    for one in candidates:
+        found, left = residual(one)
+        if left < least:
+            least, scale, law = left, found, one
+    tolerance = tolerances(meter)[0]
+    if law is not None and least < tolerance:
+        return law.name, float(scale)
+    for family, grid in ((laws.generalized_js, np.linspace(0.05, 0.95, 19)), (laws.alpha, np.linspace(-1.96, 3.04, 21))):
+        x = polish(lambda x, family=family: residual(family(x))[1], grid)
+        scale, left = residual(family(x))
+        if left < tolerance / 3:
+            return family(x).name, float(scale)
+    return None
+
+
+def _range(meter: Meter, match: Match, rng: np.random.Generator, c: Array) -> tuple[float, float]:
+    """Least and largest value of a token, also where the student is surer than the teacher of what it prefers."""
+    if meter.sampled:
+        return float(np.nanmin(c)), float(np.nanmax(c))
+    s, t = meter.draw(rng, 1.5, 8)
+    far = meter.draw(rng, 4.0, 4)
+    rows = [(s, t), far, (2 * t, t), (t / 2, t), (t + 0.3 * s, t), (s, 2 * s)]
+    with np.errstate(all="ignore"):
+        more = np.concatenate([c, *(meter.values(a, b) for a, b in rows)])
+    more = more[np.isfinite(more)]
+    return (float(more.min()), float(more.max())) if len(more) else (0.0, 0.0)
+
+
+def _rises_with_gradient(meter: Meter, s: Array, t: Array) -> bool:
+    """Whether the value changes along its own gradient as the gradient says."""
+    slopes = derivative(meter, s, t, np.random.default_rng(0))
+    return slopes is not None and abs(slopes[0] / slopes[1] - 1) < 0.02
+
+
+def derivative(meter: Meter, s: Array, t: Array, rng: np.random.Generator) -> tuple[float, float] | None:
+    """Slope of the value along a direction by central differences, and what the gradient says; medians over tokens.
+
+    `None` if neither is there.
+    """
+    loss = meter.loss
+    step = 3e-3 if meter.coarse else 1e-6
+    pairs = []
+    for _ in range(6):
+        shape = (2, 4, s.shape[-1])
+        a, b = (x[rng.integers(len(x), size=shape[:2])] for x in (s, t))
+        labels = rng.integers(shape[-1], size=shape[:2])
+        g = loss(a, b, labels=labels).student
+        d = rng.normal(size=shape) if not np.any(g) else g / np.linalg.norm(g) + 0.05 * rng.normal(size=shape)
+        up, down = (loss(a + e * step * d, b, labels=labels, gradient=False).value.sum() for e in (1, -1))
+        pairs.append(((up - down) / (2 * step), float((g * d).sum())))
+    pairs = [p for p in pairs if np.isfinite(p).all() and any(p)]
+    if not pairs:
+        return None
+    return tuple(sorted(pairs, key=lambda p: abs(p[0] - p[1]) / max(abs(p[0]), abs(p[1])))[len(pairs) // 2])
