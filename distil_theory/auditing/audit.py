@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from distil_theory.auditing import consequences, masks, numerics, reduce, sampled, values, zones
-from distil_theory.auditing.identify import Match, identify, measure
+from distil_theory.auditing.identify import Match, at_large, identify, measure
 from distil_theory.auditing.laws import Array, View
 from distil_theory.auditing.masks import Fault
 from distil_theory.auditing.meter import Meter
@@ -70,7 +70,7 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
     meter = Meter(loss, reduction, looks_at_labels)
     match = identify(meter, rng)
     if not looks_at_labels:
-        meter, match = _large_vocabulary(meter, match, rng)
+        match = at_large(meter, match, rng)
     value = values.identify(meter, match, rng)
     estimator = sampled.estimator(meter, rng) if looks_at_labels else None
     found: list[Fault] = []
@@ -85,12 +85,19 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
     scale, value_scale = match.scale, value.scale
     if match.name in ("none", "zero") or (match.name == "f_divergence" and match.both is None):
         scale = float("nan")
-    name, scale, value_scale = _fixed(reduction, scale, value_scale)
-    T = round(match.view.temperature, 4)
-    squared = T != 1 and _times_t_squared(scale, T)
+    known = match.law is not None or match.both is not None or match.name == "f_divergence"
+    T = round((match.view if known else value.view).temperature, 4)
+    size = match.scale if match.law is not None or match.both or match.mixture else value_scale
+    if match.both and match.mixture:
+        size /= 2 * match.mixture * (1 - match.mixture)
+    squared = _times_t_squared(size, T)
+    name = _name(reduction, *(x / T**2 if squared else x for x in (size, value_scale)))
+    over_vocab = reduction.over_vocab or (match.view.k > 0 and _over_shown(match, size))
+    if over_vocab and name in ("token_mean", "padded_mean"):
+        name = "element_mean"
     if T != 1 and not squared:
         found.append(("temperature_unscaled", f"temperature {T:g} and no factor T^2: gradients shrink as 1/T^2"))
-    if reduction.over_vocab:
+    if over_vocab:
         found.append(("element_mean", "a mean over the vocabulary as well: the loss depends on its size"))
     support = "sampled" if looks_at_labels else match.view.form if not match.view.form.startswith("double") else "full"
     if match.view.by == "student" and match.view.k:
@@ -114,7 +121,7 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
         estimator=estimator.name if estimator else None,
         faults=frozenset(faults),
         warnings=frozenset(warnings),
-        findings=(*_notes(match, reduction, loss), *(_sentence(code, text) for code, text in found)),
+        findings=(*_notes(match, reduction, loss, meter.grain), *(_sentence(code, text) for code, text in found)),
         claims=tuple(consequences.claims(meter, match)),
         points=_points(meter, match, rng),
     )
@@ -124,7 +131,17 @@ def _sentence(code: str, text: str) -> str:
     return f"{code}: {text}" + (f" (a public case: {SEEN[code]})" if code in SEEN else "")
 
 
-def _notes(match: Match, reduction: Reduction, loss: Loss) -> Iterator[str]:
+def _independent(loss: Loss) -> bool:
+    """Whether another token elsewhere leaves the gradient of a token alone, up to a factor."""
+    s, t, d = np.random.default_rng(2).normal(size=(3, 2, 4, loss.vocab))
+    other = np.zeros_like(d)
+    other[1, 2] = d[1, 2]
+    a, b = (loss(x, t).student[0, 1] for x in (s, s + other))
+    c, e = (loss(x, t).student[1, 1] for x in (s, s + other))
+    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-9) and np.allclose(c, e, rtol=1e-3, atol=1e-9))
+
+
+def _notes(match: Match, reduction: Reduction, loss: Loss, grain: int) -> Iterator[str]:
     if match.view.form.startswith("double") and match.law is not None:
         yield f"it is {match.law.name} of distributions that went through a second softmax"
     if match.both is not None:
@@ -134,6 +151,10 @@ def _notes(match: Match, reduction: Reduction, loss: Loss) -> Iterator[str]:
         yield f"the best curve h leaves {match.curve.residual:.2g} of the gradient unexplained; it {kind}"
     if not loss.takes_mask and reduction.summed != "given":
         yield "one end of each sequence does not count"
+    if grain == 2:
+        yield "it computes in half precision, whatever it is given: laws are told apart only roughly"
+    if match.name == "none" and match.law is None and match.mixture is None and not _independent(loss):
+        yield "the gradient of a token depends on other tokens: a softmax or a norm over the wrong axis?"
     if loss.labels_as_mask:
         yield "labels are used as a mask only (-100: does not count)"
 
@@ -146,7 +167,7 @@ def _of_gradient(meter: Meter, match: Match, value: values.Value, rng: np.random
     if loss.framework == "torch":
         if not _stops(loss, rng):
             yield "teacher_gradient", "a gradient reaches the teacher's logits: detach them (harmless under no_grad)"
-        slopes = values.derivative(meter, *meter.draw(rng, 1.0, 8), rng)
+        slopes = values.derivative(meter, *meter.draw(rng, 1.0, 8), rng) if meter.grain < 2 else None
         if slopes is not None:
             off = abs(slopes[0] - slopes[1]) / max(abs(slopes[0]), abs(slopes[1]))
             if off > 0.02:
@@ -157,7 +178,10 @@ def _of_gradient(meter: Meter, match: Match, value: values.Value, rng: np.random
     low = -(1e-4 if meter.coarse else 1e-9) * max(abs(value.largest), abs(value.least))
     signed = match.law is not None and match.scale < 0
     if (value.least < low and not meter.sampled) or signed:
-        yield "negative", f"the value of a token goes down to {value.least:.4g}, and its gradient has scale {match.scale:.4g}"
+        yield (
+            "negative",
+            f"the value of a token goes down to {value.least:.4g}, and its gradient has scale {match.scale:.4g}",
+        )
     if match.mixture is not None:
         yield (
             "mixture_of_logs",
@@ -175,9 +199,15 @@ def _of_support(match: Match) -> Iterator[Fault]:
     if view.by == "student":
         yield "student_top_k", f"the top {view.k} tokens are the student's: what only the teacher likes is not seen"
     if view.form == "tail_dropped":
-        yield "tail_dropped", f"the top {view.k} tokens keep their probabilities, the rest is left out: no distributions"
+        yield (
+            "tail_dropped",
+            f"the top {view.k} tokens keep their probabilities, the rest is left out: no distributions",
+        )
     if view.form == "renormalised":
-        yield "tail_renormalised", f"the top {view.k} tokens are normalised among themselves: nothing pulls the rest down"
+        yield (
+            "tail_renormalised",
+            f"the top {view.k} tokens are normalised among themselves: nothing pulls the rest down",
+        )
 
 
 def _stops(loss: Loss, rng: np.random.Generator) -> bool | None:
@@ -187,46 +217,31 @@ def _stops(loss: Loss, rng: np.random.Generator) -> bool | None:
     return not np.any(loss(s, t, labels=rng.integers(loss.vocab, size=(2, 4))).teacher)
 
 
-def _large_vocabulary(meter: Meter, match: Match, rng: np.random.Generator) -> tuple[Meter, Match]:
-    """A `min(k, vocab)` looks like the full vocabulary until that is large: look again with 600 tokens."""
-    small = meter.loss.vocab
-    if match.law is None or match.view.form != "full" or meter.loss.framework == "numpy" or match.share < 1:
-        return meter, match
-    for vocab in (100, 1100):
-        meter.loss.vocab = vocab
-        s, t = meter.draw(rng, 1.0, 4)
-        try:
-            g = meter.gradients(s, t)
-        except Exception:
-            break
-        seen = match.view(s, t)
-        exact = match.scale * seen.back(match.law.slope(seen.lp, seen.lq))
-        if np.isfinite(g).all() and np.linalg.norm(g - exact) > 0.05 * np.linalg.norm(exact):
-            again = identify(meter, rng)
-            if again.view.k:
-                return meter, again
-    meter.loss.vocab = small
-    return meter, match
+def _name(reduction: Reduction, *scales: float) -> str:
+    """Of the reduction; a sum divided by a whole number of 5 or more is `fixed`."""
+    inverses = [1 / abs(x) for x in scales if x and np.isfinite(x)]
+    whole = any(x > 4.5 and abs(x - round(x)) < 1e-2 for x in inverses)
+    return "fixed" if reduction.rule == "token_sum" and whole else reduction.rule
 
 
-def _fixed(reduction: Reduction, scale: float, value_scale: float) -> tuple[str, float, float]:
-    """The name of the reduction; a sum divided by a whole number of 5 or more is `fixed`."""
-    name = reduction.rule
-    if reduction.over_vocab and name in ("token_mean", "padded_mean"):
-        return "element_mean", scale, value_scale
-    inverse = 1 / abs(scale if np.isfinite(scale) and scale else value_scale or np.nan)
-    if name == "token_sum" and inverse > 4.5 and abs(inverse - round(inverse)) < 1e-2:
-        name = "fixed"
-    return name, scale, value_scale
+def _strange(x: float) -> int:
+    """How unusual a factor is: 1, then 2 and 1/2, then 4 and 1/4, then all others."""
+    usual = ((1,), (0.5, 2), (0.25, 4))
+    return next((i for i, c in enumerate(usual) if any(abs(abs(x) / y - 1) < 1e-2 for y in c)), len(usual))
+
+
+def _over_shown(match: Match, scale: float) -> bool:
+    """Whether it is a mean over the tokens that a top-k form shows: does their number make the factor a usual one?"""
+    shown = match.view.k + (match.view.form == "tail_bucket")
+    return _strange(scale) > 2 and _strange(scale * shown) < 2
 
 
 def _times_t_squared(scale: float, T: float) -> bool:
-    def near(x: float) -> bool:
-        return abs(abs(scale) / x - 1) < 1e-2
+    """Whether `scale` is more likely some usual factor times `T^2` than a usual factor."""
 
-    if near(1):
-        return False
-    return near(T * T) or (any(near(T * T * c) for c in (0.25, 0.5, 2)) and not any(near(c) for c in (0.25, 0.5, 2)))
+    with_, without = _strange(scale / T**2), _strange(scale)
+    half = with_ == without < 3 and abs(scale) < T**2  # "half of T^2" is a usual factor, "twice" is not
+    return T != 1 and (with_ < without or half)
 
 
 def _points(meter: Meter, match: Match, rng: np.random.Generator) -> tuple[Array, Array] | None:

@@ -62,7 +62,7 @@ def claims(meter: Meter, match: Match) -> list[dict[str, object]]:
             f"the reward {sign if np.isfinite(first) else 'cannot be computed'}",
         }
     ]
-    if match.name == "forward_kl" and match.scale > 0 and match.share == 1 and match.view.form == "full":
+    if match.name == "forward_kl" and match.scale > 0 and not match.partial and match.view.form == "full":
         found += _forward(match, first, gap)
     elif match.name == "zero":
         found.append({"claim": "3", "holds": False, "text": "no gradient, no step: nothing is learned"})
@@ -92,7 +92,9 @@ def _other(rates: dict[str, float]) -> dict[str, object]:
     text = "claim 3: only forward KL is safe for every better expert"
     if falls:
         name = FIRST if FIRST in falls else min(falls, key=lambda n: falls[n])
-        text += f"; certificate {name}.json: dJ/d eta = {falls[name]:+.5g} through this loss, though the expert is better"
+        text += (
+            f"; certificate {name}.json: dJ/d eta = {falls[name]:+.5g} through this loss, though the expert is better"
+        )
     else:
         text += "; none of the certified instances tried falls through this loss"
     return {"claim": "3", "holds": False, "falls_on": sorted(falls), "text": text}

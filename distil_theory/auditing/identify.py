@@ -9,7 +9,7 @@ top-k form; a softmax too many; a mixture of logarithms; a law that holds on a p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,7 +34,8 @@ class Match:
         scale: the factor, per token.
         residual: relative, of the fit.
         law: the law, if one of the catalogue or of a family.
-        share: the part of the tokens on which the law holds (below 1: elsewhere it does not).
+        partial: whether the law holds on a part of the tokens only.
+        share: how large a part, among those of the size at which it is largest.
         curve: the fitted `h`, if no law.
         both: the factors of forward and reverse KL, if a sum of the two.
         mixture: the share of the teacher in a mixture of logarithms, if it is one.
@@ -45,6 +46,7 @@ class Match:
     scale: float = 1.0
     residual: float = 1.0
     law: Law | None = None
+    partial: bool = False
     share: float = 1.0
     curve: Curve | None = None
     both: tuple[float, float] | None = None
@@ -66,7 +68,7 @@ class Data:
 
 def tolerances(meter: Meter) -> tuple[float, float]:
     """Largest relative residual of a named law, and of a law with a fitted parameter."""
-    return (3e-3, 2e-3) if meter.coarse else (1e-3, 1e-4)
+    return ((1e-3, 1e-4), (3e-3, 2e-3), (5e-2, 1e-2))[meter.grain]
 
 
 def measure(meter: Meter, rng: np.random.Generator, sigma: float, tokens: int | None = None) -> Data:
@@ -218,6 +220,27 @@ def shown(meter: Meter, s: Array, t: Array, T: float = 1.0) -> list[tuple[int, s
     return sorted(set(found), key=found.count, reverse=True)
 
 
+def at_large(meter: Meter, match: Match, rng: np.random.Generator) -> Match:
+    """A `min(k, vocab)` looks like the full vocabulary until that is large: look again with 100 and 1100 tokens, and
+    leave the larger vocabulary with the loss if so."""
+    small = meter.loss.vocab
+    if match.law is None or match.view.form != "full" or match.partial:
+        return match
+    for vocab in (100, 1100) if meter.loss.framework == "torch" else (40,):
+        meter.loss.vocab = vocab
+        try:
+            data = measure(meter, rng, 1.0, 4)
+        except Exception:  # it has a vocabulary of its own
+            break
+        found = try_law(match.law, match.view, data)
+        if len(data.g) and found.residual > 0.05:
+            again = _top_k(meter, data, match.view.temperature)
+            if again is not None and again.residual < tolerances(meter)[0]:
+                return again
+    meter.loss.vocab = small
+    return match
+
+
 def _top_k(meter: Meter, data: Data, T: float) -> Match | None:
     found = []
     for U in {1.0, T}:
@@ -226,11 +249,12 @@ def _top_k(meter: Meter, data: Data, T: float) -> Match | None:
         for k, by in candidates:
             for form in ("tail_bucket", "tail_dropped", "renormalised"):
                 if form != "tail_bucket" or k < meter.loss.vocab - 1:
-                    found.append(_top_k_law(meter, View(U, form, k, by), data))
+                    found.append(_law_or_js(meter, View(U, form, k, by), data))
     return min(found, key=lambda m: m.residual, default=None)
 
 
-def _top_k_law(meter: Meter, view: View, data: Data) -> Match:
+def _law_or_js(meter: Meter, view: View, data: Data) -> Match:
+    """The catalogue, and generalised Jensen-Shannon in its parameter."""
     match = best(view, data)
     if match.residual < tolerances(meter)[0]:
         return match
@@ -238,14 +262,15 @@ def _top_k_law(meter: Meter, view: View, data: Data) -> Match:
     def at(b: float) -> Match:
         return try_law(laws.generalized_js(b), view, data)
 
-    return min(match, _nice(polish(lambda b: at(b).residual, np.linspace(0.05, 0.95, 19)), at), key=lambda m: m.residual)
+    return min(
+        match, _nice(polish(lambda b: at(b).residual, np.linspace(0.05, 0.95, 19)), at), key=lambda m: m.residual
+    )
 
 
 def _twice(meter: Meter, data: Data, T: float) -> Match | None:
     """A softmax of probabilities, on either side or on both."""
-    matches = [best(View(1.0, form), data) for form in ("double", "double_student", "double_teacher")]
-    b = [try_law(laws.generalized_js(b), View(1.0, "double"), data) for b in (0.1, 0.25, 0.3, 0.7, 0.75, 0.9)]
-    match = min(*matches, *b, key=lambda m: m.residual)
+    views = [View(1.0, form) for form in ("double", "double_student", "double_teacher")]
+    match = min((_law_or_js(meter, view, data) for view in views), key=lambda m: m.residual)
     return replace(match, name="none")
 
 
@@ -267,7 +292,7 @@ def _mixture_of_logs(meter: Meter, data: Data, T: float) -> Match | None:
         share = polish(lambda b, at=at: at(b)[1], np.linspace(0.05, 0.95, 19))
         c, residual = at(share)
         if residual < tolerance:
-            return Match("none", view, 1.0, residual, None, mixture=round(share, 3))
+            return Match("none", view, float(c[2]), residual, None, mixture=round(share, 3))
     return None
 
 
@@ -276,30 +301,38 @@ def _share(a: float, b: float) -> float | None:
     honest sum."""
     if a <= 0 or b <= 0:
         return None
+    if any(abs(a + b - total) < 2e-3 for total in (1, 2, 4)):
+        return None
     if abs(a + b - 0.5) < 2e-3:  # halves of two KLs to one mean of logarithms
         return b / (a + b)
     if abs(np.sqrt(a) + np.sqrt(b) - 1) < 2e-3:
         return float(np.sqrt(a))
-    share = (1 - np.sqrt(max(1 - 4 * a, 0))) / 2
-    return share if abs(a - b) < 2e-3 * a and a < 0.25 and abs(share * 20 - round(share * 20)) < 0.02 else None
+    constants = (8, 16, 32, 64, 100, 128, 256, 512, 1000, 1024, 2048, 4096)
+    for size in (1, 2, 0.5, *(1 / c for c in constants)):
+        share = (1 - np.sqrt(max(1 - 4 * a / size, 0))) / 2
+        nice = abs(share * 20 - round(share * 20)) < 0.02 and share > 0.04
+        if abs(a - b) < 2e-3 * a and a <= 0.2501 * size and nice and (size >= 0.5 or share < 0.49):
+            return float(share)
+    return None
 
 
 def _on_a_part(meter: Meter, rng: np.random.Generator, T: float) -> Match | None:
     """A law that holds exactly on at least a quarter of the tokens of some size."""
     best_match: Match | None = None
     tolerance = 2e-3 if meter.coarse else 1e-5
-    for sigma in (0.1, 0.3, 1.0, 2.0, 4.0):
-        data = measure(meter, rng, sigma)
-        if len(data.g) < 4:
-            continue
-        for match in _partial(data, T, tolerance):
-            if best_match is None or match.share > best_match.share:
-                best_match = match
+    batches = [measure(meter, rng, sigma) for sigma in (0.1, 0.3, 1.0, 2.0, 4.0)]
+    for temperatures in ({1.0, round(T, 3)}, (0.5, 0.7, 0.8, 0.9, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 8.0, 10.0)):
+        for data in batches:
+            for match in _partial(data, temperatures, tolerance) if len(data.g) > 3 else ():
+                if best_match is None or match.share > best_match.share:
+                    best_match = match
+        if best_match is not None:
+            break
     return best_match
 
 
-def _partial(data: Data, T: float, tolerance: float) -> Iterator[Match]:
-    for view in {View(), View(round(T, 3))}:
+def _partial(data: Data, temperatures: Iterable[float], tolerance: float) -> Iterator[Match]:
+    for view in map(View, temperatures):
         seen = view(data.s, data.t)
         family = [laws.generalized_js(b) for b in (0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.75, 0.8, 0.9)]
         for law in (*CATALOGUE, *family):
@@ -314,7 +347,7 @@ def _partial(data: Data, T: float, tolerance: float) -> Iterator[Match]:
             scale = float(np.median(c[on]))
             on &= abs(c - scale) < 10 * tolerance * abs(scale)
             if on.sum() >= max(4, len(c) // 4):
-                yield Match(law.name, view, scale, float(np.median(ray[on])), law, share=float(on.mean()))
+                yield Match(law.name, view, scale, float(np.median(ray[on])), law, True, float(on.mean()))
 
 
 def _curve(meter: Meter, rng: np.random.Generator, data: Data, T: float) -> Match:

@@ -54,7 +54,7 @@ def faults(loss: Loss, reduction: Reduction, rng: np.random.Generator) -> Iterat
     except Exception:
         return
     counted = there.value[mask == 1] if loss.per_token else there.value
-    if here.finite and not (np.isfinite(counted).all() and np.isfinite(there.student).all()):
+    if here.finite and not (np.isfinite(counted).all() and np.isfinite(there.student[mask == 1]).all()):
         yield "mask_nan", "NaN logits at masked positions make the loss or its gradient NaN: a product with 0 keeps NaN"
 
 

@@ -20,7 +20,8 @@ class Meter:
 
     def __init__(self, loss: Loss, reduction: Reduction, sampled: bool):
         self.loss, self.reduction, self.sampled = loss, reduction, sampled
-        self.coarse = loss.coarse()
+        self.grain = loss.grain
+        self.coarse = self.grain > 0
         self.rows = 4 if loss.framework == "torch" else 2
         self.columns = 8 if loss.framework == "torch" else 4
 

@@ -37,7 +37,7 @@ def extremes(vocab: int, rng: np.random.Generator) -> Iterator[tuple[str, Array,
 def overflow(meter: Meter, match: Match, value: Value, rng: np.random.Generator) -> Iterator[Fault]:
     """NaN or infinity in float32 where the exact value and gradient are moderate numbers."""
     for what, s, t in extremes(meter.loss.vocab, rng):
-        if not _moderate(meter, match, s, t):
+        if not _moderate(meter, match, value, s, t):
             continue
         try:
             answers = [_call(meter, s, t, label) for label in ((0, 1, 2) if meter.sampled else (0,))]
@@ -56,12 +56,17 @@ def _call(meter: Meter, s: Array, t: Array, label: int = 0, precision: str = "fl
     return meter.loss(same_everywhere(shape, s), same_everywhere(shape, t), labels=labels, precision=precision)
 
 
-def _moderate(meter: Meter, match: Match, s: Array, t: Array) -> bool:
+def _moderate(meter: Meter, match: Match, value: Value, s: Array, t: Array) -> bool:
     """Whether the exact value and gradient are below 1e30."""
     if meter.sampled:
         # k3 and its like know an exponential of the log ratio
         ratio = abs(laws.log_softmax(s) - laws.log_softmax(t)).max()
         return bool(ratio < 60)
+    if match.name == "zero":
+        law = next((law for law in (*laws.CATALOGUE, laws.CROSS_ENTROPY) if law.name == value.name), None)
+        if law is None:
+            return False
+        match = Match(law.name, value.view, law=law)
     with np.errstate(all="ignore"):
         seen = match.view(s, t)
         if match.law is not None:

@@ -50,11 +50,12 @@ class Loss:
             raise ValueError(f"loss must be a function of student and teacher logits, not {function!r}")
         self.function, self.set = function, dict(parameters or {})
         self.name = getattr(function, "__name__", type(function).__name__)
-        self.calls = 0
+        self.calls, self.grain = 0, 0
         self._read_signature()
         self.precision, self.mask_kind, self.labels_as_mask = "float64", "float", False
         self.vocab, self.per_token, self.framework = 8, False, ""
         self._first_call()
+        self.grain = self._grain()
 
     def _read_signature(self) -> None:
         target = getattr(self.function, "forward", self.function)  # a torch module hides its arguments
@@ -66,6 +67,9 @@ class Loss:
         unknown = set(self.set) - {p.name for p in named}
         if unknown and found and not any(p.kind is p.VAR_KEYWORD for p in found.values()):
             raise ValueError(f"{self.name} has no parameter {sorted(unknown)[0]!r}: it has {', '.join(found)}")
+        for p in named:  # --set beta=1 means 1.0 where the default is a float
+            if isinstance(p.default, float) and type(self.set.get(p.name)) is int:
+                self.set[p.name] = float(self.set[p.name])
         roles: dict[str, str] = {}
         for p in named:
             if p.name in self.set:
@@ -121,16 +125,22 @@ class Loss:
             raise ValueError(f"it returned shape {shape}, expected a scalar or (batch, token) = (2, 4)")
         self.per_token = np.shape(answer.value) == (2, 4)
 
-    def coarse(self) -> bool:
-        """Whether it computes in float32, whatever it is given: then a change of 1e-10 is not seen."""
-        if self.precision == "float32":
-            return True
+    def _grain(self) -> int:
+        """How finely it computes, whatever it is given: 0 (float64), 1 (float32), 2 (half precision).
+
+        The coarser it is, the larger a change must be to be seen.
+        """
         rng = np.random.default_rng(1)
-        s, t = rng.normal(size=(2, 2, 4, self.vocab))
+        s, t, d = rng.normal(size=(3, 2, 4, self.vocab))
         labels = rng.integers(self.vocab, size=(2, 4))
-        values = [self(s + e * rng.normal(size=s.shape), t, labels=labels, gradient=False).value for e in (0, 1e-10)]
-        other = self(s + 1e-3 * rng.normal(size=s.shape), t, labels=labels, gradient=False).value
-        return bool(np.all(values[0] == values[1]) and np.any(other != values[0]))
+
+        def value(step: float) -> Array:
+            return self(s + step * d, t, labels=labels, gradient=False).value
+
+        here = value(0)
+        if not np.any(value(1e-1) != here):  # nothing is seen at all
+            return 0
+        return next((i for i, step in enumerate((1e-10, 2e-5)) if np.any(value(step) != here)), 2)
 
     def __call__(
         self,
@@ -154,15 +164,15 @@ class Loss:
         with quiet():
             return self._run(student, teacher, mask, labels, precision, gradient, self.set | parameters)
 
-    def _run(self, s: Array, t: Array, mask: Array, labels: Array, precision: str, gradient: bool, given: Any) -> Answer:
+    def _run(
+        self, s: Array, t: Array, mask: Array, labels: Array, precision: str, gradient: bool, given: Any
+    ) -> Answer:
         if self.framework == "numpy":
             return self._numpy(s, t, mask, labels, precision, gradient, given)
         import torch
 
         kind = {"float": getattr(torch, precision), "bool": torch.bool, "int": torch.int64}[self.mask_kind]
-        student, teacher = (
-            torch.tensor(x, dtype=getattr(torch, precision), requires_grad=gradient) for x in (s, t)
-        )
+        student, teacher = (torch.tensor(x, dtype=getattr(torch, precision), requires_grad=gradient) for x in (s, t))
         value = self._invoke(student, teacher, torch.tensor(mask).to(kind), torch.tensor(labels), given)
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"it returned {type(value).__name__}, not a tensor")
@@ -206,4 +216,3 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
-

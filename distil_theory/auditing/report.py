@@ -90,7 +90,10 @@ class Audit:
             ("value is", f"{self.value}, scale {_number(self.value_scale)}"),
             ("temperature", f"{self.temperature:g}" + (", times T^2" if self.temperature_squared else "")),
             ("reduction", f"{self.reduction} ({MEANINGS[self.reduction]})"),
-            ("teacher", {True: "constant", False: "receives a gradient", None: "numpy: cannot tell"}[self.stop_gradient]),
+            (
+                "teacher",
+                {True: "constant", False: "receives a gradient", None: "numpy: cannot tell"}[self.stop_gradient],
+            ),
             ("support", self.support + (f", k = {self.top_k}" if self.top_k else "")),
             *([("estimator", self.estimator)] if self.estimator else []),
             ("faults", ", ".join(sorted(self.faults)) or "none"),
@@ -102,7 +105,9 @@ class Audit:
         return "\n".join(lines)
 
     def _sentence(self) -> str:
-        return "no fault found" if self.ok else f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"
+        if self.ok:
+            return "no fault found" + (", but no f-divergence either" if self.divergence == "none" else "")
+        return f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"
 
     def figure(self, path: str | Path) -> Path:
         """Draw the measured `h` among those of the catalogue, each with `h(1) = 0` and slope 1 there.
@@ -118,11 +123,15 @@ class Audit:
         lq = np.full_like(log_u, -5.0)
         figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
         for law, colour in zip(CATALOGUE, COLOURS, strict=True):
-            axes.plot(log_u, _unit(log_u, -law.slope(log_u + lq, lq) / np.exp(lq)), color=colour, lw=1.5, label=law.name)
+            axes.plot(
+                log_u, _unit(log_u, -law.slope(log_u + lq, lq) / np.exp(lq)), color=colour, lw=1.5, label=law.name
+            )
         x, h = self.points
         keep = abs(x) <= 3
         axes.plot(x[keep], h[keep], "k.", ms=3, label=f"measured: {self.loss}", zorder=5)
-        axes.set(xlabel="log u = log teacher - log student", ylabel="h(u), unit slope at u = 1", ylim=(-4, 6), xlim=(-3, 3))
+        axes.set(
+            xlabel="log u = log teacher - log student", ylabel="h(u), unit slope at u = 1", ylim=(-4, 6), xlim=(-3, 3)
+        )
         axes.axhline(0, color="0.85", lw=0.8, zorder=0)
         axes.legend(frameon=False, fontsize=8, loc="upper left")
         path = Path(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,64 +14,92 @@ from distil_theory.auditing.meter import Meter
 
 @dataclass(frozen=True)
 class Value:
-    """Name and scale of the value, and the least value seen with where it was seen."""
+    """Name and scale of the value, under which view, and the least and the largest value of a token that was seen."""
 
     name: str
     scale: float
     least: float
     largest: float
+    view: View = field(default_factory=View)
 
 
 def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
     """The value of single tokens against every law, under the view that the gradient was found to have."""
-    n = 8 if meter.sampled else 16
-    parts = [meter.draw(rng, sigma, n // 2) for sigma in (0.5, 1.5)]
+    n = 8 if meter.sampled else 24
+    parts = [meter.draw(rng, sigma, n // 4) for sigma in (0.2, 0.5, 1.5, 3.0)]
     s, t = (np.concatenate(x) for x in zip(*parts, strict=True))
     c = meter.values(s, t)
     least, largest = _range(meter, match, rng, c)
-    if not np.isfinite(c).all():
+    good = np.isfinite(c)
+    if good.sum() < 4:
         return Value("none", float("nan"), least, largest)
-    for view in {match.view, View(match.view.temperature)}:
-        if view.form.startswith("double"):
-            continue
+    s, t, c = s[good], t[good], c[good]
+    if not np.any(c):
+        return Value("zero", 0.0, least, largest)
+    views = dict.fromkeys((match.view, View(match.view.temperature)))
+    for view in [v for v in views if not v.form.startswith("double")]:
         named = _against_laws(view, s, t, c, match, meter)
         if named is not None:
-            return Value(*named, least, largest)
+            return Value(*named, least, largest, view)
+    if match.law is None and match.both is None:
+
+        def left(T: float) -> float:
+            return _best(View(T), s, t, c, match)[2]
+
+        T = polish(left, np.geomspace(0.2, 12, 24))
+        law, scale, residual = _best(View(T), s, t, c, match)
+        if residual < tolerances(meter)[0]:
+            return Value(law.name, scale, least, largest, View(round(T, 3)))
     agreement = abs(meter.values(s, s)).max()
     if match.name == "f_divergence" and agreement < 1e-5 * abs(c).max() and _rises_with_gradient(meter, s, t):
-        return Value("f_divergence", 1.0, least, largest)
+        return Value("f_divergence", match.scale if match.both else 1.0, least, largest, match.view)
     return Value("none", float("nan"), least, largest)
 
 
-def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter: Meter) -> tuple[str, float] | None:
+def _factor(law: Law, view: View, s: Array, t: Array, c: Array, tight: float = 1e-5) -> tuple[float, float, float]:
+    """The factor of a law, what it leaves of the values, and the share of the tokens on which one factor is exact."""
     seen = view(s, t)
+    model = law.cost(seen.lp, seen.lq).sum(axis=-1)
+    if not np.isfinite(model).all() or not np.any(model):
+        return 0.0, 1.0, 0.0
+    weight = 1 / (abs(c) + 1e-2 * abs(c).max() + 1e-300)
+    a, b = model * weight, c * weight
+    scale = float((a @ b) / (a @ a))
+    with np.errstate(all="ignore"):
+        ratio = c / model
+        middle = float(np.median(ratio))
+        exact = float((abs(ratio / middle - 1) < tight).mean()) if middle else 0.0
+    return scale, float(np.linalg.norm(b - scale * a) / max(np.linalg.norm(b), 1e-300)), exact
 
-    def residual(law: Law) -> tuple[float, float]:
-        model = law.cost(seen.lp, seen.lq).sum(axis=-1)
-        if not np.isfinite(model).all() or not np.any(model):
-            return 0.0, 1.0
-        weight = 1 / (abs(c) + 1e-2 * abs(c).max() + 1e-300)
-        a, b = model * weight, c * weight
-        scale = (a @ b) / (a @ a)
-        return scale, float(np.linalg.norm(b - scale * a) / max(np.linalg.norm(b), 1e-300))
 
-    candidates = [*CATALOGUE, CROSS_ENTROPY]
-    if match.law is not None:
-        candidates.insert(0, match.law)
-    scale, law = 0.0, None
-    least = 1.0
-    for one in candidates:
-        found, left = residual(one)
-        if left < least:
-            least, scale, law = left, found, one
+def _best(view: View, s: Array, t: Array, c: Array, match: Match) -> tuple[Law, float, float]:
+    candidates = [*([match.law] if match.law else []), *CATALOGUE, CROSS_ENTROPY]
+    found = [(law, *_factor(law, view, s, t, c)[:2]) for law in candidates]
+    return min(found, key=lambda x: x[2])
+
+
+def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter: Meter) -> tuple[str, float] | None:
+    law, scale, residual = _best(view, s, t, c, match)
     tolerance = tolerances(meter)[0]
-    if law is not None and least < tolerance:
-        return law.name, float(scale)
-    for family, grid in ((laws.generalized_js, np.linspace(0.05, 0.95, 19)), (laws.alpha, np.linspace(-1.96, 3.04, 21))):
-        x = polish(lambda x, family=family: residual(family(x))[1], grid)
-        scale, left = residual(family(x))
-        if left < tolerance / 3:
-            return family(x).name, float(scale)
+    if residual < tolerance:
+        return law.name, scale
+    for family, grid in (
+        (laws.generalized_js, np.linspace(0.05, 0.95, 19)),
+        (laws.alpha, np.linspace(-1.96, 3.04, 21)),
+    ):
+        x = polish(lambda x, family=family: _factor(family(x), view, s, t, c)[1], grid)
+        scale, residual, _ = _factor(family(x), view, s, t, c)
+        if residual < tolerance / 3:
+            return family(x).name, scale
+    if match.law is not None:  # clamped elsewhere? exact on a part
+        order = np.argsort(abs(s - t).max(axis=-1))
+        few = order[: max(4, len(order) // 4)]
+        for one in (match.law, CROSS_ENTROPY) if match.law.name == "forward_kl" else (match.law,):
+            for rows in (few, order):
+                scale, _, exact = _factor(one, view, s[rows], t[rows], c[rows], tolerance / 100)
+                ratio = c[rows] / one.cost(*view(s[rows], t[rows])[:2]).sum(axis=-1)
+                if exact > 0.24:
+                    return one.name, float(np.median(ratio))
     return None
 
 

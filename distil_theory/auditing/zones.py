@@ -18,7 +18,10 @@ NEVER_AN_END = ("temp", "tau", "eps", "clip", "clamp", "margin", "scale", "thres
 
 def dead_zone(meter: Meter, match: Match, rng: np.random.Generator) -> Iterator[Fault]:
     """Tokens whose gradient vanishes, or flattens, though student and teacher differ and the law says otherwise."""
-    if match.name == "zero" or meter.sampled:
+    if meter.sampled:
+        yield from _silent_labels(meter, rng)
+        return
+    if match.name == "zero" or meter.grain == 2:
         return
     if match.law is None and match.both is None:
         yield from _silent_tokens(meter, match, rng)
@@ -86,6 +89,13 @@ def _silent_tokens(meter: Meter, match: Match, rng: np.random.Generator) -> Iter
             return
     if match.name == "f_divergence" and match.curve is not None and match.curve.flat > 0.2:
         yield "dead_zone", f"h does not move on {match.curve.flat:.0%} of the range of log ratios"
+
+
+def _silent_labels(meter: Meter, rng: np.random.Generator) -> Iterator[Fault]:
+    """For a loss that looks at labels: labels without any gradient."""
+    sizes = np.linalg.norm(meter.by_label(*meter.draw(rng, 2.0, 12))[1], axis=-1)
+    if np.any(sizes) and (sizes == 0).mean() > 0.02:
+        yield "dead_zone", f"no gradient for {(sizes == 0).mean():.0%} of the labels with logits of size 2"
 
 
 def jumps(loss: Loss, rng: np.random.Generator) -> Iterator[Fault]:
