@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from distil_theory.auditing import consequences, masks, numerics, reduce, sampled, values, zones
-from distil_theory.auditing.identify import Match, at_large, identify, measure
-from distil_theory.auditing.laws import Array, View
+from distil_theory.auditing import consequences, faults, masks, numerics, reduce, sampled, values, zones
+from distil_theory.auditing.identify import identify
+from distil_theory.auditing.laws import Array
 from distil_theory.auditing.masks import Fault
+from distil_theory.auditing.match import Match, measure
 from distil_theory.auditing.meter import Meter
 from distil_theory.auditing.probe import Loss, quiet
-from distil_theory.auditing.reduce import RULES, Reduction
+from distil_theory.auditing.reduce import Reduction
 from distil_theory.auditing.report import MEANINGS, Audit
+from distil_theory.auditing.support import at_large
 
 WARNINGS = {"element_mean", "temperature_unscaled", "half_precision", "mask_nan"}
 """Codes of what may be meant."""
@@ -74,8 +76,8 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
     value = values.identify(meter, match, rng)
     estimator = sampled.estimator(meter, rng) if looks_at_labels else None
     found: list[Fault] = []
-    found += _of_gradient(meter, match, value, rng)
-    found += _of_support(match)
+    found += faults.of_gradient(meter, match, value, rng)
+    found += faults.of_support(match)
     found += masks.faults(loss, reduction, rng)
     found += zones.dead_zone(meter, match, rng)
     found += zones.jumps(loss, rng)
@@ -102,10 +104,10 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
     support = "sampled" if looks_at_labels else match.view.form if not match.view.form.startswith("double") else "full"
     if match.view.by == "student" and match.view.k:
         support = "student_top_k"
-    faults = {code for code, _ in found} - WARNINGS
+    wrong = {code for code, _ in found} - WARNINGS
     warnings = {code for code, _ in found} & WARNINGS
-    if estimator is not None and estimator.name == "nll" and "zero_loss" in faults:
-        faults, warnings = faults - {"zero_loss"}, warnings | {"zero_loss"}  # right for labels of the teacher
+    if estimator is not None and estimator.name == "nll" and "zero_loss" in wrong:
+        wrong, warnings = wrong - {"zero_loss"}, warnings | {"zero_loss"}  # right for labels of the teacher
     return Audit(
         loss=loss.name,
         divergence=match.name,
@@ -115,13 +117,13 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
         temperature=T,
         temperature_squared=squared,
         reduction=name,
-        stop_gradient=_stops(loss, rng),
+        stop_gradient=faults.stops(loss, rng),
         support=support,
         top_k=match.view.k or None,
         estimator=estimator.name if estimator else None,
-        faults=frozenset(faults),
+        faults=frozenset(wrong),
         warnings=frozenset(warnings),
-        findings=(*_notes(match, reduction, loss, meter.grain), *(_sentence(code, text) for code, text in found)),
+        findings=(*faults.notes(match, reduction, loss, meter.grain), *(_sentence(code, text) for code, text in found)),
         claims=tuple(consequences.claims(meter, match)),
         points=_points(meter, match, rng),
     )
@@ -129,92 +131,6 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
 
 def _sentence(code: str, text: str) -> str:
     return f"{code}: {text}" + (f" (a public case: {SEEN[code]})" if code in SEEN else "")
-
-
-def _independent(loss: Loss) -> bool:
-    """Whether another token elsewhere leaves the gradient of a token alone, up to a factor."""
-    s, t, d = np.random.default_rng(2).normal(size=(3, 2, 4, loss.vocab))
-    other = np.zeros_like(d)
-    other[1, 2] = d[1, 2]
-    a, b = (loss(x, t).student[0, 1] for x in (s, s + other))
-    c, e = (loss(x, t).student[1, 1] for x in (s, s + other))
-    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-9) and np.allclose(c, e, rtol=1e-3, atol=1e-9))
-
-
-def _notes(match: Match, reduction: Reduction, loss: Loss, grain: int) -> Iterator[str]:
-    if match.view.form.startswith("double") and match.law is not None:
-        yield f"it is {match.law.name} of distributions that went through a second softmax"
-    if match.both is not None:
-        yield f"its gradient is {match.both[0]:.4g} KL(teacher||student) + {match.both[1]:.4g} KL(student||teacher)"
-    if match.curve is not None:
-        kind = "rises everywhere" if match.curve.monotone else "does not rise everywhere: f is not convex"
-        yield f"the best curve h leaves {match.curve.residual:.2g} of the gradient unexplained; it {kind}"
-    if not loss.takes_mask and reduction.summed != "given":
-        yield "one end of each sequence does not count"
-    if grain == 2:
-        yield "it computes in half precision, whatever it is given: laws are told apart only roughly"
-    if match.name == "none" and match.law is None and match.mixture is None and not _independent(loss):
-        yield "the gradient of a token depends on other tokens: a softmax or a norm over the wrong axis?"
-    if loss.labels_as_mask:
-        yield "labels are used as a mask only (-100: does not count)"
-
-
-def _of_gradient(meter: Meter, match: Match, value: values.Value, rng: np.random.Generator) -> Iterator[Fault]:
-    loss = meter.loss
-    if match.name == "zero":
-        what = "mean over labels of the gradient" if meter.sampled else "gradient"
-        yield "zero_loss", f"the {what} is zero everywhere: nothing is learned"
-    if loss.framework == "torch":
-        if not _stops(loss, rng):
-            yield "teacher_gradient", "a gradient reaches the teacher's logits: detach them (harmless under no_grad)"
-        slopes = values.derivative(meter, *meter.draw(rng, 1.0, 8), rng) if meter.grain < 2 else None
-        if slopes is not None:
-            off = abs(slopes[0] - slopes[1]) / max(abs(slopes[0]), abs(slopes[1]))
-            if off > 0.02:
-                yield (
-                    "gradient_not_of_value",
-                    f"along a direction the value changes at {slopes[0]:.4g}, the gradient says {slopes[1]:.4g}",
-                )
-    low = -(1e-4 if meter.coarse else 1e-9) * max(abs(value.largest), abs(value.least))
-    signed = match.law is not None and match.scale < 0
-    if (value.least < low and not meter.sampled) or signed:
-        yield (
-            "negative",
-            f"the value of a token goes down to {value.least:.4g}, and its gradient has scale {match.scale:.4g}",
-        )
-    if match.mixture is not None:
-        yield (
-            "mixture_of_logs",
-            f"the mixture is a mean of logarithms with the teacher's share {match.mixture:.3g}, not of probabilities",
-        )
-    if match.view.form.startswith("double"):
-        who = {"double": "student and teacher", "double_student": "the student", "double_teacher": "the teacher"}
-        yield "double_softmax", f"probabilities go through a softmax again ({who[match.view.form]})"
-
-
-def _of_support(match: Match) -> Iterator[Fault]:
-    view = match.view
-    if not view.k:
-        return
-    if view.by == "student":
-        yield "student_top_k", f"the top {view.k} tokens are the student's: what only the teacher likes is not seen"
-    if view.form == "tail_dropped":
-        yield (
-            "tail_dropped",
-            f"the top {view.k} tokens keep their probabilities, the rest is left out: no distributions",
-        )
-    if view.form == "renormalised":
-        yield (
-            "tail_renormalised",
-            f"the top {view.k} tokens are normalised among themselves: nothing pulls the rest down",
-        )
-
-
-def _stops(loss: Loss, rng: np.random.Generator) -> bool | None:
-    if loss.framework == "numpy":
-        return None
-    s, t = rng.normal(size=(2, 2, 4, loss.vocab))
-    return not np.any(loss(s, t, labels=rng.integers(loss.vocab, size=(2, 4))).teacher)
 
 
 def _name(reduction: Reduction, *scales: float) -> str:
@@ -258,7 +174,7 @@ def _points(meter: Meter, match: Match, rng: np.random.Generator) -> tuple[Array
     x, q = seen.lp - seen.lq, np.exp(seen.lq)
     h = -data.g * match.view.temperature / q
     exact = -match.law.slope(seen.lp, seen.lq) / q
-    one = -match.law.slope(np.zeros(3) + [-1e-3, 0, 1e-3] - 5, np.zeros(3) - 5) * np.exp(5)
+    one = -match.law.slope(np.array([-1e-3, 0, 1e-3]) - 5, np.zeros(3) - 5) * np.exp(5)
     slope = (one[2] - one[0]) / 2e-3
     unit = slope if abs(slope) < 10 else 1.0
     # the gradient leaves a constant per token open: the law's own
@@ -275,21 +191,18 @@ def _check_names(expect: str | None, expect_reduction: str | None) -> None:
 
 def _compare(report: Audit, expect: str | None, expect_reduction: str | None) -> Audit:
     """Add `not_expected`, and make faults of warnings that an expectation rules out."""
-    faults, findings, warnings = set(report.faults), list(report.findings), set(report.warnings)
+    codes, findings, warnings = set(report.faults), list(report.findings), set(report.warnings)
     if expect == "cross_entropy":
         wrong = report.divergence != "forward_kl" or report.value != "cross_entropy"
     else:
         wrong = expect is not None and report.divergence != expect
     if wrong:
-        faults.add("not_expected")
+        codes.add("not_expected")
         findings.append(f"not_expected: {expect} was expected, found {report.divergence} (value: {report.value})")
     if expect_reduction is not None and report.reduction != expect_reduction:
-        faults.add("not_expected")
+        codes.add("not_expected")
         findings.append(f"not_expected: reduction {expect_reduction} was expected, found {report.reduction}")
         if report.reduction == "element_mean":
             warnings.discard("element_mean")
-            faults.add("element_mean")
-    return replace(report, faults=frozenset(faults), warnings=frozenset(warnings), findings=tuple(findings))
-
-
-__all__ = ["RULES", "View", "audit"]
+            codes.add("element_mean")
+    return replace(report, faults=frozenset(codes), warnings=frozenset(warnings), findings=tuple(findings))

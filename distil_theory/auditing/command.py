@@ -82,4 +82,4 @@ def find(path: str) -> Callable[..., Any]:
         if not hasattr(found, name):
             raise ValueError(f"{module} has no {attributes}")
         found = getattr(found, name)
-    return found  # type: ignore[no-any-return]
+    return found

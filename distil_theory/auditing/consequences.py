@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from distil_theory.auditing.identify import Match
 from distil_theory.auditing.laws import Array
+from distil_theory.auditing.match import Match
 from distil_theory.auditing.meter import Meter
 
 INSTANCES: dict[str, tuple[Array, Array, Array]] = {}
@@ -58,7 +58,7 @@ def claims(meter: Meter, match: Match) -> list[dict[str, object]]:
             "rate": first,
             "gap": gap,
             "holds": bool(first > 0),
-            "text": f"teaching instance (the expert is better by {gap:.5f}): dJ/d eta = {first:+.5g} through this loss: "
+            "text": f"teaching instance (the expert is better by {gap:.5f}): dJ/d eta = {first:+.5g} through it; "
             f"the reward {sign if np.isfinite(first) else 'cannot be computed'}",
         }
     ]
@@ -81,7 +81,7 @@ def _forward(match: Match, first: float, gap: float) -> list[dict[str, object]]:
         {
             "claim": "2",
             "holds": bool(abs(ratio - 1) < 1e-2),
-            "text": f"forward KL closes the gap: rate / (scale x gap) = {ratio:.4f}, 1 by claim 2 (bandit, natural step)",
+            "text": f"forward KL closes the gap: rate / (scale x gap) = {ratio:.4f}; claim 2 says 1 (natural step)",
         },
         {"claim": "3", "holds": True, "text": "the only divergence whose small natural step never harms (bandit)"},
     ]

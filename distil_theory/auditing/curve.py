@@ -56,7 +56,8 @@ def fit(compared: Compared, gradient: Array) -> Curve | None:
     design = np.concatenate([-basis, who], axis=1) * weight[:, None]
     solution = np.linalg.lstsq(design, g / size, rcond=1e-10)[0]
     residual = float(np.linalg.norm(design @ solution - g / size) / np.linalg.norm(g / size))
-    grid = np.linspace(*np.quantile(x, [0.01, 0.99]), 101)
+    low, high = np.quantile(x, [0.01, 0.99])
+    grid = np.linspace(low, high, 101)
     h = BSpline(knots, solution[: basis.shape[1]], 3)(grid)
     return Curve(grid, h - h[abs(grid).argmin()], residual)
 

@@ -117,6 +117,11 @@ def geometric(b: float) -> Term:
     return slope
 
 
+def relative(a: Array, b: Array) -> float:
+    """`|a - b| / |a|`, in the Euclidean norm."""
+    return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(a)), 1e-300)
+
+
 def log_softmax(x: Array) -> Array:
     """Along the last axis, stably."""
     x = x - x.max(axis=-1, keepdims=True)

@@ -55,8 +55,8 @@ class Meter:
         n, vocab = s.shape
         labels = np.broadcast_to(np.arange(vocab), (n, vocab))
         pad = np.pad(labels, ((0, 0), (1, 1)))
-        batch = [np.repeat(x[:, None], vocab + 2, axis=1) for x in (s, t)]
-        answer = self.loss(*batch, labels=pad)
+        a, b = (np.repeat(x[:, None], vocab + 2, axis=1) for x in (s, t))
+        answer = self.loss(a, b, labels=pad)
         w = self.reduction.weights(np.ones((n, vocab + 2)), vocab)
         g = (answer.student / w[..., None])[:, 1:-1]
         if self.loss.per_token:
@@ -69,9 +69,9 @@ class Meter:
         if self.sampled:
             return (np.exp(log_softmax(s)) * self.by_label(s, t)[0]).sum(axis=-1)
         if self.loss.per_token:
-            batch = [np.repeat(x[:, None], 3, axis=1) for x in (s, t)]
+            a, b = (np.repeat(x[:, None], 3, axis=1) for x in (s, t))
             w = self.reduction.weights(np.ones((len(s), 3)), s.shape[-1])
-            return (self.loss(*batch, gradient=False).value / w)[:, 1]
+            return (self.loss(a, b, gradient=False).value / w)[:, 1]
         return np.array([self._scalar(a, b, 0) for a, b in zip(s, t, strict=True)])
 
     def _scalar(self, s: Array, t: Array, label: int) -> float:

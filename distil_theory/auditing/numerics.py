@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from distil_theory.auditing import laws
-from distil_theory.auditing.identify import Match
 from distil_theory.auditing.laws import Array
 from distil_theory.auditing.masks import Fault
+from distil_theory.auditing.match import Match
 from distil_theory.auditing.meter import Meter
+from distil_theory.auditing.probe import Answer
 from distil_theory.auditing.reduce import same_everywhere
 from distil_theory.auditing.values import Value
 
@@ -36,6 +37,10 @@ def extremes(vocab: int, rng: np.random.Generator) -> Iterator[tuple[str, Array,
 
 def overflow(meter: Meter, match: Match, value: Value, rng: np.random.Generator) -> Iterator[Fault]:
     """NaN or infinity in float32 where the exact value and gradient are moderate numbers."""
+    s, t = meter.draw(rng, 1.0, 2)
+    if not np.isfinite(meter.values(s, t)).all() or not np.isfinite(meter.gradients(s, t)).all():
+        yield "overflow", "NaN or infinity at ordinary logits, of size 1"
+        return
     for what, s, t in extremes(meter.loss.vocab, rng):
         if not _moderate(meter, match, value, s, t):
             continue
@@ -50,7 +55,7 @@ def overflow(meter: Meter, match: Match, value: Value, rng: np.random.Generator)
                 return
 
 
-def _call(meter: Meter, s: Array, t: Array, label: int = 0, precision: str = "float32"):  # type: ignore[no-untyped-def]
+def _call(meter: Meter, s: Array, t: Array, label: int = 0, precision: str = "float32") -> Answer:
     shape = (1, 3)
     labels = np.full(shape, label)
     return meter.loss(same_everywhere(shape, s), same_everywhere(shape, t), labels=labels, precision=precision)
@@ -87,7 +92,7 @@ def nan_at_zero(meter: Meter, match: Match, rng: np.random.Generator) -> Iterato
     s, t = rng.normal(size=(2, meter.loss.vocab))
     t[int(np.argmin(t))] = -np.inf
     try:
-        answer = _call(meter, s, t, precision=None)
+        answer = _call(meter, s, t, precision=meter.loss.precision)
     except Exception:
         return
     if not answer.finite:
@@ -105,10 +110,10 @@ def half_precision(meter: Meter, rng: np.random.Generator) -> Iterator[Fault]:
     labels = rng.integers(s.shape[-1], size=s.shape[:2])
     for name in ("float16", "bfloat16"):
         kind = getattr(torch, name)
-        rounded = [torch.tensor(x).to(kind).double().numpy() for x in (s, t)]
+        a, b = (torch.tensor(x).to(kind).double().numpy() for x in (s, t))
         try:
-            low = meter.loss(*rounded, labels=labels, precision=name)
-            high = meter.loss(*rounded, labels=labels)
+            low = meter.loss(a, b, labels=labels, precision=name)
+            high = meter.loss(a, b, labels=labels)
         except Exception:  # refused, or unknown to this device
             continue
         if not high.finite:
@@ -116,8 +121,7 @@ def half_precision(meter: Meter, rng: np.random.Generator) -> Iterator[Fault]:
         if not low.finite:
             yield "half_precision", f"{name} logits make it NaN or infinite"
             return
-        off = np.linalg.norm(low.value - high.value) / max(np.linalg.norm(high.value), 1e-300)
-        off = max(off, np.linalg.norm(low.student - high.student) / max(np.linalg.norm(high.student), 1e-300))
+        off = max(laws.relative(high.value, low.value), laws.relative(high.student, low.student))
         if off > 0.05:
             yield "half_precision", f"{name} logits put it off by {off:.0%}"
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +61,7 @@ class Loss:
     def _read_signature(self) -> None:
         target = getattr(self.function, "forward", self.function)  # a torch module hides its arguments
         try:
-            found = inspect.signature(target).parameters
+            found = dict(inspect.signature(target).parameters)
         except (TypeError, ValueError):
             found = {}
         named = [p for p in found.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
@@ -101,17 +102,15 @@ class Loss:
         """Find the framework, the precision, the kind of mask and the least vocabulary that it accepts."""
         errors: list[str] = []
         frameworks = ["torch", "numpy"] if "torch" in sys.modules else ["numpy", "torch"]  # importing it takes seconds
-        for vocab in (8, 64, 512):
-            for self.framework in frameworks:
-                for self.precision in ("float64", "float32"):
-                    for self.mask_kind in ("float", "bool", "int") if self.takes_mask else ("float",):
-                        self.vocab = vocab
-                        try:
-                            self._settle()
-                        except Exception as error:
-                            errors.append(f"{self.framework}: {type(error).__name__}: {error}")
-                        else:
-                            return
+        kinds = ("float", "bool", "int") if self.takes_mask else ("float",)
+        for convention in itertools.product((8, 64, 512), frameworks, ("float64", "float32"), kinds):
+            self.vocab, self.framework, self.precision, self.mask_kind = convention
+            try:
+                self._settle()
+            except Exception as error:
+                errors.append(f"{self.framework}: {type(error).__name__}: {error}")
+            else:
+                return
         raise ValueError(f"{self.name} cannot be called with logits (2, 4, 8): {errors[0]}; {ADVICE}")
 
     def _settle(self) -> None:
@@ -151,7 +150,7 @@ class Loss:
         *,
         precision: str | None = None,
         gradient: bool = True,
-        **parameters: Any,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Value and gradients at logits `(batch, token, vocab)`; whatever the loss raises is passed on."""
         self.calls += 1
@@ -162,7 +161,7 @@ class Loss:
         if self.labels_as_mask:
             labels = np.where(mask == 1, labels, -100)
         with quiet():
-            return self._run(student, teacher, mask, labels, precision, gradient, self.set | parameters)
+            return self._run(student, teacher, mask, labels, precision, gradient, self.set | dict(parameters or {}))
 
     def _run(
         self, s: Array, t: Array, mask: Array, labels: Array, precision: str, gradient: bool, given: Any
@@ -186,7 +185,7 @@ class Loss:
     def _numpy(
         self, s: Array, t: Array, mask: Array, labels: Array, precision: str, gradient: bool, given: Any
     ) -> Answer:
-        mask = mask.astype({"float": precision, "bool": bool, "int": np.int64}[self.mask_kind])
+        mask = mask.astype({"float": precision, "bool": "bool", "int": "int64"}[self.mask_kind])
 
         def value(student: Array) -> Array:
             found = self._invoke(student.astype(precision), t.astype(precision), mask, labels, given)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distil_theory.auditing.laws import Array
+from distil_theory.auditing.laws import Array, relative
 from distil_theory.auditing.probe import Loss
 
 Rule = Callable[[Array, Array], Array]
@@ -131,7 +131,7 @@ def _fits(reduction: Reduction, measured: list[tuple[Array, Array]], loss: Loss,
     a, b = np.concatenate(model), np.concatenate(found)
     if not np.isfinite(a).all() or not np.any(a) or not np.any(b):
         return False
-    return float(np.linalg.norm(b - a * (a @ b) / (a @ a))) <= TOLERANCE[loss.grain] * float(np.linalg.norm(b))
+    return relative(b, a * (a @ b) / (a @ a)) <= TOLERANCE[loss.grain]
 
 
 def _over_vocab(loss: Loss, s: Array, t: Array) -> bool:

@@ -37,7 +37,7 @@ class Audit:
         scale, value_scale: factors of both, relative to a plain token sum of the unit divergence.
         temperature, temperature_squared: `T` of `softmax(logits / T)`, and whether the loss is multiplied by `T^2`.
         reduction: how tokens are added up.
-        stop_gradient: whether no gradient reaches the teacher (None: numpy has no gradients).
+        stop_gradient: whether no gradient reaches the teacher (in numpy there is none).
         support, top_k: which tokens of the vocabulary it looks at.
         estimator: of a loss that looks at labels.
         faults, warnings: codes.
@@ -55,7 +55,7 @@ class Audit:
     temperature: float
     temperature_squared: bool
     reduction: str
-    stop_gradient: bool | None
+    stop_gradient: bool
     support: str
     top_k: int | None
     estimator: str | None
@@ -92,7 +92,7 @@ class Audit:
             ("reduction", f"{self.reduction} ({MEANINGS[self.reduction]})"),
             (
                 "teacher",
-                {True: "constant", False: "receives a gradient", None: "numpy: cannot tell"}[self.stop_gradient],
+                "constant" if self.stop_gradient else "receives a gradient",
             ),
             ("support", self.support + (f", k = {self.top_k}" if self.top_k else "")),
             *([("estimator", self.estimator)] if self.estimator else []),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distil_theory.auditing.laws import Array, log_softmax
+from distil_theory.auditing.laws import Array, log_softmax, relative
 from distil_theory.auditing.meter import Meter
 from distil_theory.auditing.probe import Loss
 
@@ -59,7 +59,7 @@ def _at(meter: Meter, rng: np.random.Generator, sigma: float) -> Estimator:
     r = lq - lp
     score = np.eye(s.shape[-1]) - np.exp(lq)[:, None, :]  # grad log q(y), by label
     a = (g * score).sum(axis=-1) / (score**2).sum(axis=-1)
-    aligned = np.linalg.norm(g - a[..., None] * score) < tolerance * np.linalg.norm(g)
+    aligned = relative(g, a[..., None] * score) < tolerance
     gradients = {"k1": r * 0 + 1, "k2": r, "k3": -np.expm1(-r), "nll": r * 0 - 1}
     values = {"k1": r, "k2": r**2 / 2, "k3": np.expm1(-r) + r, "nll": -lq}
     if not aligned:
@@ -75,4 +75,4 @@ def _at(meter: Meter, rng: np.random.Generator, sigma: float) -> Estimator:
 
 def _factor(model: Array, found: Array) -> tuple[float, float]:
     c = float((model * found).sum() / (model * model).sum())
-    return c, float(np.linalg.norm(found - c * model) / max(np.linalg.norm(found), 1e-300))
+    return c, relative(found, c * model)

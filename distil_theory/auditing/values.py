@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from distil_theory.auditing import laws
-from distil_theory.auditing.identify import Match, polish, tolerances
 from distil_theory.auditing.laws import CATALOGUE, CROSS_ENTROPY, Array, Law, View
+from distil_theory.auditing.match import Match, polish, tolerances
 from distil_theory.auditing.meter import Meter
 
 
@@ -69,7 +70,7 @@ def _factor(law: Law, view: View, s: Array, t: Array, c: Array, tight: float = 1
         ratio = c / model
         middle = float(np.median(ratio))
         exact = float((abs(ratio / middle - 1) < tight).mean()) if middle else 0.0
-    return scale, float(np.linalg.norm(b - scale * a) / max(np.linalg.norm(b), 1e-300)), exact
+    return scale, laws.relative(b, scale * a), exact
 
 
 def _best(view: View, s: Array, t: Array, c: Array, match: Match) -> tuple[Law, float, float]:
@@ -87,7 +88,11 @@ def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter:
         (laws.generalized_js, np.linspace(0.05, 0.95, 19)),
         (laws.alpha, np.linspace(-1.96, 3.04, 21)),
     ):
-        x = polish(lambda x, family=family: _factor(family(x), view, s, t, c)[1], grid)
+
+        def left(x: float, family: Callable[[float], Law] = family) -> float:
+            return _factor(family(x), view, s, t, c)[1]
+
+        x = polish(left, grid)
         scale, residual, _ = _factor(family(x), view, s, t, c)
         if residual < tolerance / 3:
             return family(x).name, scale

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from distil_theory.auditing.identify import Match, measure
+from distil_theory.auditing import laws
 from distil_theory.auditing.laws import Array
 from distil_theory.auditing.masks import Fault
+from distil_theory.auditing.match import Match, measure
 from distil_theory.auditing.meter import Meter
 from distil_theory.auditing.probe import Loss
 
@@ -55,7 +56,7 @@ def _regions(meter: Meter, rng: np.random.Generator) -> Iterator[tuple[str, Arra
     yield "at large ratios", *meter.draw(rng, 4.0, n)
     yield "at very large ratios", *meter.draw(rng, 9.0, n)
     vocab = meter.loss.vocab
-    for size in (6.0, 12.0, 18.0, 30.0):
+    for size in (6.0, 12.0, 18.0, 30.0, *(() if meter.coarse else (60.0, 120.0))):
         s, t = rng.normal(size=(2, n, vocab))
         where = rng.integers(vocab, size=(2, n))
         s[np.arange(n), where[0]] += size
@@ -65,8 +66,6 @@ def _regions(meter: Meter, rng: np.random.Generator) -> Iterator[tuple[str, Arra
 
 def _expected(meter: Meter, match: Match, s: Array, t: Array) -> tuple[Array, Array]:
     """The gradient of the law, and where it can be told from rounding."""
-    from distil_theory.auditing import laws
-
     with np.errstate(all="ignore"):
         seen = match.view(s, t)
         if match.law is not None:
@@ -105,7 +104,7 @@ def jumps(loss: Loss, rng: np.random.Generator) -> Iterator[Fault]:
 
     def at(name: str, x: float) -> Array | None:
         try:
-            answer = loss(s, t, labels=labels, **{name: x})
+            answer = loss(s, t, labels=labels, parameters={name: x})
         except Exception:
             return None
         return np.concatenate([answer.student.ravel(), np.ravel(answer.value)])
@@ -122,11 +121,11 @@ def jumps(loss: Loss, rng: np.random.Generator) -> Iterator[Fault]:
             if not np.isfinite(here).all():
                 yield "parameter_jump", f"{name} = {end:g} gives NaN or infinity, its neighbours do not"
                 continue
-            size = max(np.linalg.norm(here), np.linalg.norm(middle), 1e-300)
+            size = max(float(np.linalg.norm(here)), float(np.linalg.norm(middle)), 1e-300)
             gaps = [float(np.linalg.norm(here - x)) / size for x in near if x is not None]
             if gaps[-1] > 0.05 and gaps[-1] > 0.5 * gaps[0]:
                 yield (
                     "parameter_jump",
-                    f"{name} = {end:g} is not the limit of its neighbours: at a distance of 1e-4 the loss still differs "
+                    f"{name} = {end:g} is not the limit of its neighbours: 1e-4 away the loss still differs "
                     f"by {gaps[-1]:.0%}",
                 )

@@ -1,0 +1,59 @@
+"""Which tokens of the vocabulary a loss looks at: top-k forms, found without knowing the law."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distil_theory.auditing.laws import Array, View, log_softmax
+from distil_theory.auditing.match import Data, Match, law_or_js, measure, tolerances, try_law
+from distil_theory.auditing.meter import Meter
+
+
+def shown(meter: Meter, s: Array, t: Array, T: float = 1.0) -> list[tuple[int, str]]:
+    """Candidates `(k, chooser)`: the largest set of tokens on which `g/q` is constant is what a top-k loss hides."""
+    g, q = meter.gradients(s, t), np.exp(log_softmax(s / T))
+    found = []
+    for i in range(len(s)):
+        rho = g[i] / q[i]
+        close = abs(rho[:, None] - rho) <= (1e-3 if meter.coarse else 1e-7) * np.ptp(rho)
+        hidden = close[close.sum(axis=1).argmax()]
+        k = int((~hidden).sum())
+        if np.isfinite(rho).all() and 1 <= k < len(q[i]) - 1:
+            by = "teacher" if t[i][~hidden].min() >= t[i][hidden].max() else "student"
+            if by == "teacher" or s[i][~hidden].min() >= s[i][hidden].max():
+                found.append((k, by))
+    return sorted(set(found), key=found.count, reverse=True)
+
+
+def at_large(meter: Meter, match: Match, rng: np.random.Generator) -> Match:
+    """A `min(k, vocab)` looks like the full vocabulary until that is large: look again with 100 and 1100 tokens, and
+    leave the larger vocabulary with the loss if so."""
+    small = meter.loss.vocab
+    if match.law is None or match.view.form != "full" or match.partial:
+        return match
+    for vocab in (100, 1100) if meter.loss.framework == "torch" else (40,):
+        meter.loss.vocab = vocab
+        try:
+            data = measure(meter, rng, 1.0, 4)
+        except Exception:  # it has a vocabulary of its own
+            break
+        found = try_law(match.law, match.view, data)
+        if len(data.g) and found.residual > 0.05:
+            again = top_k(meter, data, match.view.temperature)
+            if again is not None and again.residual < tolerances(meter)[0]:
+                return again
+    meter.loss.vocab = small
+    return match
+
+
+def top_k(meter: Meter, data: Data, T: float) -> Match | None:
+    """The top-k form that fits best; `None` if nothing seems hidden."""
+    found = []
+    for U in {1.0, T}:
+        candidates = shown(meter, data.s[:8], data.t[:8], U)[:3]
+        candidates += [(meter.loss.vocab - 1, by) for by in ("teacher", "student")] if U == 1 else []
+        for k, by in candidates:
+            for form in ("tail_bucket", "tail_dropped", "renormalised"):
+                if form != "tail_bucket" or k < meter.loss.vocab - 1:
+                    found.append(law_or_js(meter, View(U, form, k, by), data))
+    return min(found, key=lambda m: m.residual, default=None)
