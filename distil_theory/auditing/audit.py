@@ -93,8 +93,11 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
     if match.both and match.mixture:
         size /= 2 * match.mixture * (1 - match.mixture)
     squared = _times_t_squared(size, T)
-    name = _name(reduction, *(x / T**2 if squared else x for x in (size, value_scale)))
-    over_vocab = reduction.over_vocab or (match.view.k > 0 and _over_shown(match, size))
+    over_shown = match.view.k > 0 and _over_shown(match, size)
+    over_vocab = reduction.over_vocab or over_shown
+    name = (
+        reduction.rule if over_shown else _name(reduction, *(x / T**2 if squared else x for x in (size, value_scale)))
+    )
     if over_vocab and name in ("token_mean", "padded_mean"):
         name = "element_mean"
     if T != 1 and not squared:

@@ -121,6 +121,8 @@ def _on_a_part(meter: Meter, rng: np.random.Generator, T: float) -> Match | None
     best_match: Match | None = None
     tolerance = 2e-3 if meter.coarse else 1e-5
     batches = [measure(meter, rng, sigma) for sigma in (0.03, 0.1, 0.3, 1.0, 2.0, 4.0)]
+    base, (s, t) = 4 * rng.normal(size=(meter.tokens, meter.loss.vocab)), meter.draw(rng, 0.3)
+    batches.append(Data(s + base, t + base, meter.gradients(s + base, t + base)))  # sure of the same tokens
     for temperatures in ({1.0, round(T, 3)}, (0.5, 0.7, 0.8, 0.9, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 8.0, 10.0)):
         for data in batches:
             for match in _partial(data, temperatures, tolerance) if len(data.g) > 3 else ():

@@ -25,7 +25,8 @@ def mixture_of_logs(meter: Meter, data: Data, T: float) -> Match | None:
         c, residual = linear(np.array(pair), data.g)
         if residual < tolerance:
             a, b = float(c[0]), float(c[1])
-            return Match("f_divergence", view, a + b, residual, None, both=(a, b), mixture=_share(a, b))
+            share = _share(abs(a), abs(b)) if a * b > 0 else None
+            return Match("f_divergence", view, a + b, residual, None, both=(a, b), mixture=share)
 
         def at(share: float, seen: laws.Compared = seen, pair: list[Array] = pair) -> tuple[Array, float]:
             extra = seen.back(laws.geometric(share)(seen.lp, seen.lq))
@@ -44,8 +45,6 @@ def mixture_of_logs(meter: Meter, data: Data, T: float) -> Match | None:
 def _share(a: float, b: float) -> float | None:
     """The teacher's share in an unnormalised mixture of logarithms, from the factors of both KLs; `None` if it is an
     honest sum."""
-    if a <= 0 or b <= 0:
-        return None
     if any(abs(a + b - total) < 2e-3 for total in (1, 2, 4)):
         return None
     if abs(a + b - 0.5) < 2e-3:  # halves of two KLs to one mean of logarithms

@@ -26,8 +26,8 @@ class Value:
 
 def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
     """The value of single tokens against every law, under the view that the gradient was found to have."""
-    n = 8 if meter.sampled else 24
-    parts = [meter.draw(rng, sigma, n // 4) for sigma in (0.2, 0.5, 1.5, 3.0)]
+    n = 2 if meter.sampled else 5
+    parts = [meter.draw(rng, sigma, n) for sigma in (0.05, 0.2, 0.5, 1.5, 3.0)]
     s, t = (np.concatenate(x) for x in zip(*parts, strict=True))
     c = meter.values(s, t)
     least, largest = _range(meter, match, rng, c)

@@ -75,7 +75,9 @@ def _expected(meter: Meter, match: Match, s: Array, t: Array) -> tuple[Array, Ar
             y = a * laws.FORWARD_KL.slope(seen.lp, seen.lq) + b * laws.REVERSE_KL.slope(seen.lp, seen.lq)
         exact = seen.back(y)
         size = np.linalg.norm(exact, axis=-1)
-        return exact, (size > (3e-3 if meter.coarse else 1e-7) * abs(y).sum(axis=-1)) & np.isfinite(size)
+        # h is known to a rounding of one, so q h is known to a rounding of q, and these add up to one
+        rounding = abs(match.scale) + abs(y).sum(axis=-1)
+        return exact, (size > (3e-3 if meter.coarse else 1e-7) * rounding) & np.isfinite(size)
 
 
 def _silent_tokens(meter: Meter, match: Match, rng: np.random.Generator) -> Iterator[Fault]:
