@@ -88,6 +88,8 @@ def notes(match: Match, reduction: Reduction, loss: Loss, grain: int) -> Iterato
     """Sentences about what has no code."""
     if match.view.form.startswith("double") and match.law is not None:
         yield f"it is {match.law.name} of distributions that went through a second softmax"
+    if match.view.by == "union":
+        yield f"it looks at the top {match.view.k} tokens of the teacher and the top {match.view.k} of the student"
     if match.both is not None:
         yield f"its gradient is {match.both[0]:.4g} KL(teacher||student) + {match.both[1]:.4g} KL(student||teacher)"
     if match.curve is not None:

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 Array = np.ndarray
+HIDDEN = -1e5
+"""The logarithm of no probability at all, but a number."""
 Term = Callable[[Array, Array], Array]
 
 
@@ -144,7 +146,7 @@ class View:
         temperature: `T` of `softmax(logits / T)`, applied first.
         form: `full`, `tail_bucket`, `tail_dropped`, `renormalised`, or `double_student`, `double_teacher`, `double`.
         k: how many tokens a top-k form shows.
-        by: who chooses them, `teacher` or `student`.
+        by: who chooses them: `teacher`, `student`, or `union`.
     """
 
     temperature: float = 1.0
@@ -165,33 +167,28 @@ class View:
 
         if self.form == "full":
             return Compared(lp, lq, back)
-        order = np.argsort(-(t if self.by == "teacher" else s), axis=-1, kind="stable")
-        ids, rest = order[..., : self.k], order[..., self.k :]
-        return self._shown(s, t, lp, lq, ids, rest, back)
-
-    def _shown(self, s: Array, t: Array, lp: Array, lq: Array, ids: Array, rest: Array, back: Any) -> Compared:
-        def take(x: Array, where: Array) -> Array:
-            return np.take_along_axis(x, where, axis=-1)
-
-        def put(y: Array, where: Array) -> Array:
-            out = np.zeros_like(lq)
-            np.put_along_axis(out, where, y, axis=-1)
-            return out
-
-        if self.form == "tail_dropped":
-            return Compared(take(lp, ids), take(lq, ids), lambda y: back(put(y, ids)))
+        seen = self.shown(s, t)
         if self.form == "renormalised":
-            kp, kq = log_softmax(take(t, ids)), log_softmax(take(s, ids))
-            inner = lambda y: (y - np.exp(kq) * y.sum(axis=-1, keepdims=True)) / self.temperature  # noqa: E731
-            return Compared(kp, kq, lambda y: put(inner(y), ids))
-        tail_p, tail_q = (np.logaddexp.reduce(take(x, rest), axis=-1, keepdims=True) for x in (lp, lq))
+            s, t = np.where(seen, s, HIDDEN), np.where(seen, t, HIDDEN)
+            lq, lp = log_softmax(s), log_softmax(t)
+            return Compared(lp, lq, lambda y: np.where(seen, y - np.exp(lq) * y.sum(axis=-1, keepdims=True), 0) / T)
+        kp, kq = np.where(seen, lp, HIDDEN), np.where(seen, lq, HIDDEN)
+        if self.form == "tail_dropped":
+            return Compared(kp, kq, back)
+        tail_p, tail_q = (np.logaddexp.reduce(np.where(seen, HIDDEN, x), axis=-1, keepdims=True) for x in (lp, lq))
+        # the slope at the bucket is shared by its tokens in proportion to their probability
+        share = np.where(seen, 0, np.exp(lq - tail_q))
+        kp, kq = (np.concatenate([x, tail], axis=-1) for x, tail in ((kp, tail_p), (kq, tail_q)))
+        return Compared(kp, kq, lambda y: back(y[..., :-1] + y[..., -1:] * share))
 
-        def spread(y: Array) -> Array:
-            share = np.exp(take(lq, rest) - tail_q)
-            return back(put(y[..., :-1], ids) + put(y[..., -1:] * share, rest))
+    def shown(self, s: Array, t: Array) -> Array:
+        """Which tokens a top-k form shows."""
 
-        kp, kq = (np.concatenate([take(x, ids), tail], axis=-1) for x, tail in ((lp, tail_p), (lq, tail_q)))
-        return Compared(kp, kq, spread)
+        def rank(x: Array) -> Array:
+            return np.argsort(np.argsort(-x, axis=-1, kind="stable"), axis=-1)
+
+        chosen = {"teacher": rank(t) < self.k, "student": rank(s) < self.k}
+        return chosen["teacher"] | chosen["student"] if self.by == "union" else chosen[self.by]
 
     def _double(self, s: Array, t: Array) -> Compared:
         """A softmax of probabilities."""

@@ -19,11 +19,13 @@ def shown(meter: Meter, s: Array, t: Array, T: float = 1.0) -> list[tuple[int, s
         rho = g[i] / q[i]
         close = abs(rho[:, None] - rho) <= (1e-3 if meter.coarse else 1e-7) * np.ptp(rho)
         hidden = close[close.sum(axis=1).argmax()]
-        k = int((~hidden).sum())
-        if np.isfinite(rho).all() and 1 <= k < len(q[i]) - 1:
-            by = "teacher" if t[i][~hidden].min() >= t[i][hidden].max() else "student"
-            if by == "teacher" or s[i][~hidden].min() >= s[i][hidden].max():
-                found.append((k, by))
+        if np.isfinite(rho).all() and 1 <= (~hidden).sum() < len(q[i]) - 1:
+            ranks = {"teacher": _rank(t[i]), "student": _rank(s[i])}
+            ranks["union"] = np.minimum(*ranks.values())
+            for by, rank in ranks.items():
+                if rank[~hidden].max() < rank[hidden].min():
+                    found.append((int(rank[~hidden].max()) + 1, by))
+                    break
     return sorted(set(found), key=found.count, reverse=True)
 
 
@@ -46,6 +48,10 @@ def at_large(meter: Meter, match: Match, rng: np.random.Generator) -> Match:
                 return again
     meter.loss.vocab = small
     return match
+
+
+def _rank(x: Array) -> Array:
+    return np.argsort(np.argsort(-x))
 
 
 def top_k(meter: Meter, data: Data, T: float) -> Match | None:
