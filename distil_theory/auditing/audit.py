@@ -27,13 +27,18 @@ NAMES = (
     *("cross_entropy", "f_divergence", "none", "zero"),
 )
 SEEN = {
-    "negative": "TRL #3043",
-    "parameter_jump": "TRL #4105",
     "mixture_of_logs": "TRL #2202",
+    "parameter_jump": "TRL #3043, #6780; ms-swift #10078",
+    "negative": "verl #7856, OPSD #24",
     "tail_dropped": "verl #7856",
-    "student_top_k": "TRL #6780",
-    "padding_dependent": "Liger-Kernel #278",
+    "tail_renormalised": "verl #6676",
+    "student_top_k": "verl #6676",
+    "dead_zone": "OPSD #24",
+    "zero_loss": "verl-recipe #151, miles #2362",
+    "mask_ignored": "Liger-Kernel #974",
+    "not_expected": "ASFT #3, Self-Distillation #5",
 }
+"""Public threads about the same."""
 
 
 def audit(
@@ -133,7 +138,7 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
 
 
 def _sentence(code: str, text: str) -> str:
-    return f"{code}: {text}" + (f" (a public case: {SEEN[code]})" if code in SEEN else "")
+    return f"{code}: {text}" + (f" (seen in public: {SEEN[code]})" if code in SEEN else "")
 
 
 def _name(reduction: Reduction, *scales: float) -> str:
@@ -201,7 +206,8 @@ def _compare(report: Audit, expect: str | None, expect_reduction: str | None) ->
         wrong = expect is not None and report.divergence != expect
     if wrong:
         codes.add("not_expected")
-        findings.append(f"not_expected: {expect} was expected, found {report.divergence} (value: {report.value})")
+        text = f"{expect} was expected, found {report.divergence} (value: {report.value})"
+        findings.append(_sentence("not_expected", text))
     if expect_reduction is not None and report.reduction != expect_reduction:
         codes.add("not_expected")
         findings.append(f"not_expected: reduction {expect_reduction} was expected, found {report.reduction}")

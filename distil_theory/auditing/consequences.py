@@ -46,7 +46,7 @@ def rate(meter: Meter, reward: Array, student: Array, expert: Array) -> float:
 
 def claims(meter: Meter, match: Match) -> list[dict[str, object]]:
     """Sentences with numbers: which claim the loss satisfies or breaks, and on which certified instance."""
-    rates = {name: rate(meter, *bandit) for name, bandit in instances().items()}
+    rates = {n: 0.0 if match.name == "zero" else rate(meter, *bandit) for n, bandit in instances().items()}
     reward, student, expert = instances()[FIRST]
     gap = float((reward * (expert - student)).sum())
     first = rates[FIRST]

@@ -50,7 +50,8 @@ class Loss:
         if not callable(function):
             raise ValueError(f"loss must be a function of student and teacher logits, not {function!r}")
         self.function, self.set = function, dict(parameters or {})
-        self.name = getattr(function, "__name__", type(function).__name__)
+        inner = getattr(function, "func", function)  # of a partial
+        self.name = getattr(inner, "__name__", type(inner).__name__)
         self.calls, self.grain = 0, 0
         self._read_signature()
         self.precision, self.mask_kind, self.labels_as_mask = "float64", "float", False
@@ -62,8 +63,10 @@ class Loss:
         target = getattr(self.function, "forward", self.function)  # a torch module hides its arguments
         try:
             found = dict(inspect.signature(target).parameters)
+            self.positional = False
         except (TypeError, ValueError):
             found = {}
+            self.positional = True
         named = [p for p in found.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         unknown = set(self.set) - {p.name for p in named}
         if unknown and found and not any(p.kind is p.VAR_KEYWORD for p in found.values()):
@@ -84,11 +87,11 @@ class Loss:
         for role in ("student", "teacher"):
             if role not in roles and free and free[0].default is inspect.Parameter.empty:
                 roles[role] = free.pop(0).name
-        self.roles, self.positional = roles, not found
+        self.roles = roles
         missing = [p.name for p in free if p.default is p.empty]
         if missing:
             raise ValueError(f"{self.name} needs a value for {missing[0]!r}: give parameters={{{missing[0]!r}: ...}}")
-        if found and "student" not in roles:
+        if not self.positional and "student" not in roles:
             raise ValueError(f"{self.name} takes no student logits: {ADVICE}")
         self.kinds = {p.name: p.kind for p in named}
         self.floats = {

@@ -50,6 +50,11 @@ def at_large(meter: Meter, match: Match, rng: np.random.Generator) -> Match:
     return match
 
 
+def forms(k: int, by: str, T: float = 1.0) -> list[View]:
+    """The three things that can be done with the rest."""
+    return [View(T, form, k, by) for form in FORMS]
+
+
 def _rank(x: Array) -> Array:
     return np.argsort(np.argsort(-x))
 
@@ -61,9 +66,11 @@ def top_k(meter: Meter, data: Data, T: float) -> Match | None:
         candidates = shown(meter, data.s[:8], data.t[:8], U)[:3]
         candidates += [(meter.loss.vocab - 1, by) for by in CHOOSERS] if U == 1 else []
         for k, by in candidates:
-            for form in FORMS:
-                if form != "tail_bucket" or k < meter.loss.vocab - 1:
-                    found.append(law_or_js(meter, View(U, form, k, by), data))
+            found += [
+                law_or_js(meter, view, data)
+                for view in forms(k, by, U)
+                if k < meter.loss.vocab - 1 or view.form != FORMS[0]
+            ]
     if meter.loss.vocab <= 8 and all(match.residual > tolerances(meter)[0] for match in found):
         # a curve with flat pieces hides its k: try them all
         views = [View(T, form, k, by) for form in FORMS for k in range(1, meter.loss.vocab) for by in CHOOSERS]

@@ -52,7 +52,12 @@ def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
         if residual < tolerances(meter)[0]:
             return Value(law.name, scale, least, largest, View(round(T, 3)))
     agreement = abs(meter.values(s, s)).max()
-    if match.name == "f_divergence" and agreement < 1e-5 * abs(c).max() and _rises_with_gradient(meter, s, t):
+    if (
+        match.name == "f_divergence"
+        and not meter.sampled
+        and agreement < 1e-5 * abs(c).max()
+        and _rises_with_gradient(meter, s, t)
+    ):
         return Value("f_divergence", match.scale if match.both else 1.0, least, largest, match.view)
     return Value("none", float("nan"), least, largest)
 

@@ -42,9 +42,9 @@ def dead_zone(meter: Meter, match: Match, rng: np.random.Generator) -> Iterator[
             gap = (s - t)[worst]
             yield (
                 "dead_zone",
-                f"{what}: the gradient of {bad.mean():.0%} of the tokens is not that of {match.name}; at worst it is "
-                f"{share[worst]:.2g} of what it should be (logits of student and teacher apart by up to "
-                f"{np.ptp(gap):.3g}): something is clamped",
+                f"{what}: the gradient of {bad.mean():.0%} of the tokens is off that of {match.name} by more than 5%, "
+                f"by up to {off[bad].max():.0%}; at worst it has {share[worst]:.2g} of its length (where the logits of "
+                f"student and teacher are apart by {np.ptp(gap):.3g}): something is clamped",
             )
             return
 
