@@ -98,7 +98,7 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
     if match.both and match.mixture:
         size /= 2 * match.mixture * (1 - match.mixture)
     squared = _times_t_squared(size, T)
-    over_shown = match.view.k > 0 and _over_shown(match, size)
+    over_shown = match.view.k > 0 and _over_shown(match, size / T**2 if squared else size)
     over_vocab = reduction.over_vocab or over_shown
     name = (
         reduction.rule if over_shown else _name(reduction, *(x / T**2 if squared else x for x in (size, value_scale)))

@@ -24,7 +24,7 @@ def of_gradient(meter: Meter, match: Match, value: values.Value, rng: np.random.
     if loss.framework == "torch":
         if not stops(loss, rng):
             yield "teacher_gradient", "a gradient reaches the teacher's logits: detach them (harmless under no_grad)"
-        slopes = values.derivative(meter, *meter.draw(rng, 1.0, 8), rng) if meter.grain < 2 else None
+        slopes = values.derivative(meter, *meter.draw(rng, 1.0, 48), rng) if meter.grain < 2 else None
         if slopes is not None:
             off = abs(slopes[0] - slopes[1]) / max(abs(slopes[0]), abs(slopes[1]))
             if off > 0.02:

@@ -33,7 +33,7 @@ def faults(loss: Loss, reduction: Reduction, rng: np.random.Generator) -> Iterat
         moved = _change(here.value, there.value, loss.per_token, mask)
         moved = max(moved, _difference(here.student[mask == 1], there.student[mask == 1]))
         inside = abs(here.student[mask == 0]).max() / max(abs(here.student).max(), 1e-300)
-        if max(moved, inside) > noise:
+        if moved > noise or inside > 1e-8:
             yield (
                 "mask_leak",
                 f"logits at masked positions matter: other ones change value or gradient by {max(moved, inside):.2g} "

@@ -62,7 +62,7 @@ def _rank(x: Array) -> Array:
 def top_k(meter: Meter, data: Data, T: float) -> Match | None:
     """The top-k form that fits best; `None` if nothing seems hidden."""
     found = []
-    for U in {1.0, T}:
+    for U in {1.0, T, round(T, 1)}:
         candidates = shown(meter, data.s[:8], data.t[:8], U)[:3]
         candidates += [(meter.loss.vocab - 1, by) for by in CHOOSERS] if U == 1 else []
         for k, by in candidates:

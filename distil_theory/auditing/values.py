@@ -37,8 +37,8 @@ def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
     s, t, c = s[good], t[good], c[good]
     if not np.any(c):
         return Value("zero", 0.0, least, largest)
-    views = dict.fromkeys((match.view, View(match.view.temperature)))
-    for view in [v for v in views if not v.form.startswith("double")]:
+    twice = match.view.form.startswith("double")
+    for view in () if twice else dict.fromkeys((match.view, View(match.view.temperature))):
         named = _against_laws(view, s, t, c, match, meter)
         if named is not None:
             return Value(*named, least, largest, view)
@@ -133,7 +133,7 @@ def _rises_with_gradient(meter: Meter, s: Array, t: Array) -> bool:
 
 
 def derivative(meter: Meter, s: Array, t: Array, rng: np.random.Generator) -> tuple[float, float] | None:
-    """Slope of the value along a direction by central differences, and what the gradient says; medians over tokens.
+    """Slope of the value along a direction by central differences, and what the gradient says.
 
     `None` if neither is there.
     """
@@ -151,4 +151,6 @@ def derivative(meter: Meter, s: Array, t: Array, rng: np.random.Generator) -> tu
     pairs = [p for p in pairs if np.isfinite(p).all() and any(p)]
     if not pairs:
         return None
-    return tuple(sorted(pairs, key=lambda p: abs(p[0] - p[1]) / max(abs(p[0]), abs(p[1])))[len(pairs) // 2])
+    # where a kink or a change of the top k lies between the two values they differ: the second best of six will do
+    off = sorted(pairs, key=lambda p: abs(p[0] - p[1]) / max(abs(p[0]), abs(p[1])))
+    return off[min(1, len(off) - 1)]

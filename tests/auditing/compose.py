@@ -126,6 +126,8 @@ def compose(seed: int) -> Composed:
     if "parameter_jump" in planned and form == "tail_dropped":
         form = "tail_bucket"
         planned -= {"tail_dropped"}
+    if k:
+        planned -= {"element_mean"}
     if form == "tail_dropped" and name not in ("forward_kl", "reverse_kl"):
         name = "forward_kl"
     if "overflow" in planned and name not in ("forward_kl", "reverse_kl", "cross_entropy"):
