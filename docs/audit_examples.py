@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from distil_theory.auditing import Audit, audit  # noqa: E402
 
 PAGE = ROOT / "docs" / "audit.md"
+PICTURE = ROOT / "docs" / "audit_clamped_ratio.png"
 Loss = Callable[..., Tensor]
 
 
@@ -148,10 +149,14 @@ def gold(student: Tensor, teacher: Tensor, beta: float = 0.5) -> Tensor:
 
 
 def distillation(student: Tensor, teacher: Tensor, mask: Tensor, beta: float = 0.5, temperature: float = 1.0) -> Tensor:
-    """`DistillationTrainer`'s chunked divergence; an identity as language-model head makes hidden states logits."""
+    """`DistillationTrainer`'s chunked divergence; an identity as language-model head makes hidden states logits.
+
+    A head cannot give minus infinity, and 0 times infinity would be the adapter's NaN: a large number stands for it.
+    """
     from trl.trainer.distillation_trainer import _chunked_divergence_loss
 
     head = torch.eye(student.shape[-1], dtype=student.dtype)
+    teacher = teacher.clamp(min=-1e9)
     return _chunked_divergence_loss(student, teacher, head, head, mask, beta, temperature=temperature)[0]
 
 
@@ -222,7 +227,7 @@ TRL = [
     named("IW-OPD, beta 1, top 5 renormalised", iw_opd, beta=1.0, top_k=5, add_tail=False),
 ]
 TABLES = {"kl_div": KL_DIV, "hand-made": HAND_MADE, "trl": TRL}
-TEXTS = {"report": kl_div_swapped, "report-js": js_of_logits}
+TEXTS = {"report": kl_div_swapped}
 COLUMNS = ("loss", "gradient descends", "value", "reduction", "support", "faults", "warnings", "dJ/d eta")
 
 
@@ -237,7 +242,7 @@ def row(name: str, found: Audit) -> str:
     cells = [
         *(name, times(found.scale, found.divergence) + T, times(found.value_scale, found.value)),
         *(found.reduction, support, ", ".join(sorted(found.faults)), ", ".join(sorted(found.warnings))),
-        f"{found.claims[0]['rate']:+.4f}",
+        f"{found.claims[0]['rate']:+.3g}",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -250,9 +255,8 @@ def table(rows: list[tuple[str, Loss]]) -> str:
 
 def put(page: str, name: str, text: str) -> str:
     """The page with this text between its two marks."""
-    found, times = re.subn(
-        rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m: m[1] + text + m[2], page, flags=re.DOTALL
-    )
+    places = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+    found, times = re.subn(places, lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL)
     if times != 1:
         raise ValueError(f"{PAGE.name} has {times} places for {name}")
     return found
@@ -271,6 +275,7 @@ def main() -> None:
     for name, text in parts().items():
         page = put(page, name, text)
     PAGE.write_text(page, encoding="utf-8")
+    audit(clamped_ratio).figure(PICTURE)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from distil_theory.auditing import consequences, faults, masks, numerics, reduce, sampled, values, zones
+from distil_theory.auditing.curve import fit as fit_curve
 from distil_theory.auditing.identify import identify
-from distil_theory.auditing.laws import Array
+from distil_theory.auditing.laws import Array, View
 from distil_theory.auditing.masks import Fault
 from distil_theory.auditing.match import Match, measure
 from distil_theory.auditing.meter import Meter
@@ -169,25 +170,25 @@ def _times_t_squared(scale: float, T: float) -> bool:
 
 
 def _points(meter: Meter, match: Match, rng: np.random.Generator) -> tuple[Array, Array] | None:
-    """Measured `(log u, h)`, with unit slope at `u = 1` if a law gives its intercepts, else the fitted curve."""
-    if match.curve is not None:
-        x, h = match.curve.log_u, match.curve.h
-        i = int(abs(x).argmin())
-        slope = float(np.gradient(h, x)[i])
-        return (x, h / slope) if slope else None
-    if match.law is None or match.view.form != "full" or match.name == "zero":
+    """Measured `(log u, h)` with `h(1) = 0` and unit slope there; intercepts are those of the law, else of a curve."""
+    if match.name == "zero" or meter.loss.vocab > 100:
         return None
-    data = measure(meter, rng, 1.0, 8)
-    seen = match.view(data.s, data.t)
-    x, q = seen.lp - seen.lq, np.exp(seen.lq)
-    h = -data.g * match.view.temperature / q
-    exact = -match.law.slope(seen.lp, seen.lq) / q
-    one = -match.law.slope(np.array([-1e-3, 0, 1e-3]) - 5, np.zeros(3) - 5) * np.exp(5)
-    slope = (one[2] - one[0]) / 2e-3
-    unit = slope if abs(slope) < 10 else 1.0
-    # the gradient leaves a constant per token open: the law's own
-    h = h / match.scale + (q * (exact + data.g * 0)).sum(axis=-1, keepdims=True)
-    return x.ravel(), ((h - one[1]) / unit).ravel()
+    view = View(match.view.temperature)
+    data = measure(meter, rng, 1.0, 64 if meter.loss.framework == "torch" else 32)
+    seen = view(data.s, data.t)
+    if match.law is None or match.partial or match.view.form != "full":
+        curve = fit_curve(seen, data.g * view.temperature)
+        if curve is None:
+            return None
+        x, h = curve.points
+        slope = float(np.gradient(curve.h, curve.log_u)[abs(curve.log_u).argmin()])
+        return (x, h / slope) if slope else None
+    q = np.exp(seen.lq)
+    exact = -match.law.slope(seen.lp, seen.lq)
+    below, one, above = -match.law.slope(np.array([-1e-3, 0, 1e-3]) - 5, np.zeros(3) - 5) * np.exp(5)
+    slope = (above - below) / 2e-3
+    h = -data.g * view.temperature / q / match.scale + exact.sum(axis=-1, keepdims=True)
+    return (seen.lp - seen.lq).ravel(), ((h - one) / (slope if abs(slope) < 10 else 1.0)).ravel()
 
 
 def _check_names(expect: str | None, expect_reduction: str | None) -> None:

@@ -35,7 +35,9 @@ def main(options: argparse.Namespace) -> int:
             parameters=dict(map(setting, options.set)),
             seed=options.seed,
         )
-        if options.figure:
+        if options.figure and report.points is None:
+            print(f"{report.loss} has no h to draw", file=sys.stderr)
+        elif options.figure:
             report.figure(options.figure)
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:

@@ -19,12 +19,12 @@ KNOTS = 20
 
 @dataclass(frozen=True)
 class Curve:
-    """`h` on a grid of `log u`, with `h(0) = 0` at the grid's point nearest to zero, and the relative residual of its
-    fit."""
+    """`h` on a grid of `log u`, with `h(1) = 0`, and the relative residual of its fit; the points it went through."""
 
     log_u: Array
     h: Array
     residual: float
+    points: tuple[Array, Array]
 
     @property
     def monotone(self) -> bool:
@@ -49,7 +49,7 @@ def fit(compared: Compared, gradient: Array) -> Curve | None:
     inner = np.unique(np.quantile(x, np.linspace(0, 1, KNOTS - 2)))
     knots = np.concatenate([[inner[0]] * 3, inner, [inner[-1]] * 3])
     basis = BSpline.design_matrix(x, knots, 3).toarray()
-    # g = -q (h - a_n): one intercept a token
+    # g = -q h + a_n q: one intercept a token
     who = np.repeat(np.eye(n), vocab, axis=0)
     size = np.repeat(np.linalg.norm(gradient, axis=1), vocab) + 1e-3 * np.linalg.norm(gradient) / np.sqrt(n)
     weight = q.ravel() / size
@@ -59,9 +59,6 @@ def fit(compared: Compared, gradient: Array) -> Curve | None:
     low, high = np.quantile(x, [0.01, 0.99])
     grid = np.linspace(low, high, 101)
     h = BSpline(knots, solution[: basis.shape[1]], 3)(grid)
-    return Curve(grid, h - h[abs(grid).argmin()], residual)
-
-
-def measured(compared: Compared, gradient: Array) -> tuple[Array, Array]:
-    """Points `(log u, h)` without a fit, each token moved so that its `q`-weighted mean of `h` is zero."""
-    return compared.lp - compared.lq, -gradient / np.exp(compared.lq)
+    zero = h[abs(grid).argmin()]
+    points = solution[basis.shape[1] :][:, None] - gradient / q
+    return Curve(grid, h - zero, residual, (x, points.ravel() - zero))
