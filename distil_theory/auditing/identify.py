@@ -113,6 +113,8 @@ def _twice(meter: Meter, data: Data, T: float) -> Match | None:
     """A softmax of probabilities, on either side or on both."""
     views = [View(1.0, form) for form in ("double", "double_student", "double_teacher")]
     match = min((law_or_js(meter, view, data) for view in views), key=lambda m: m.residual)
+    warm = [best(View(x, "double"), data) for x in (0.5, 0.7, 1.5, 2.0, 3.0, 4.0, 5.0)]
+    match = min(match, *warm, key=lambda m: m.residual)
     return replace(match, name="none")
 
 

@@ -175,7 +175,9 @@ class Loss:
 
         kind = {"float": getattr(torch, precision), "bool": torch.bool, "int": torch.int64}[self.mask_kind]
         student, teacher = (torch.tensor(x, dtype=getattr(torch, precision), requires_grad=gradient) for x in (s, t))
-        value = self._invoke(student, teacher, torch.tensor(mask).to(kind), torch.tensor(labels), given)
+        # copies, which a loss may change in place
+        inputs = (student.clone(), teacher.clone(), torch.tensor(mask).to(kind), torch.tensor(labels))
+        value = self._invoke(*inputs, given)
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"it returned {type(value).__name__}, not a tensor")
         value = value.reshape(()) if value.numel() == 1 and value.ndim < 2 else value
