@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -140,6 +142,17 @@ def iw_opd(student: Tensor, teacher: Tensor, mask: Tensor, beta: float = 0.5, **
     return IWOPDTrainer.generalized_jsd_loss(student, teacher, torch.where(mask == 1, 0, -100), beta, **more)
 
 
+def iw_opd_sampled(student: Tensor, teacher: Tensor, mask: Tensor, labels: Tensor, gamma: float = 0.0) -> Tensor:
+    """IW-OPD at the student's token; `gamma` weights early tokens more. A namespace stands for the trainer."""
+    from trl.experimental.iw_opd.iw_opd_trainer import IWOPDTrainer
+
+    state = {"temperature": 1.0, "iw_opd_epsilon": 1e-8, "iw_opd_gamma": gamma, "model": SimpleNamespace(training=True)}
+    trainer = SimpleNamespace(**state, _metrics={"train": defaultdict(list)})
+    log_p = teacher.detach().log_softmax(-1).gather(-1, labels[..., None])[..., 0]
+    counted = torch.where(mask == 1, labels, -100)
+    return IWOPDTrainer._compute_iw_opd_loss(trainer, student, labels, counted, log_p)
+
+
 def gold(student: Tensor, teacher: Tensor, beta: float = 0.5) -> Tensor:
     """`GOLDTrainer.generalized_jsd_loss` as its matched tokens call it: on probabilities, flattened."""
     from trl.experimental.gold.gold_trainer import GOLDTrainer
@@ -224,6 +237,7 @@ TRL = [
     named("SDFT full, alpha 0.5", sdft_full),
     named("IW-OPD, beta 0, top 5 and tail", iw_opd, beta=0.0, top_k=5),
     named("IW-OPD, beta 0.5, top 3 and tail", iw_opd, beta=0.5, top_k=3),
+    *(named(f"IW-OPD sampled token, gamma {g:g}", iw_opd_sampled, gamma=g) for g in (0.0, 0.5)),
     named("IW-OPD, beta 1, top 5 renormalised", iw_opd, beta=1.0, top_k=5, add_tail=False),
 ]
 TABLES = {"kl_div": KL_DIV, "hand-made": HAND_MADE, "trl": TRL}

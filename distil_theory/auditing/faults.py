@@ -75,7 +75,7 @@ def stops(loss: Loss, rng: np.random.Generator) -> bool:
 
 
 def _independent(loss: Loss) -> bool:
-    """Whether another token elsewhere leaves the gradient of a token alone, up to a factor."""
+    """Whether another token elsewhere leaves the gradients of the others alone."""
     s, t, d = np.random.default_rng(2).normal(size=(3, 2, 4, loss.vocab))
     other = np.zeros_like(d)
     other[1, 2] = d[1, 2]

@@ -60,8 +60,8 @@ def test_the_losses_of_an_installed_trl(examples):
     assert found["GKD, beta 0.1"].value == "generalized_js(0.1)"
     assert found["GKD, beta 0.5"].reduction == "token_mean"
     assert found["SDPO sampled token"].estimator == "policy_gradient"
-    for name, report in found.items():
-        assert report.divergence not in ("none", "zero"), name
+    unnamed = [name for name, report in found.items() if report.divergence in ("none", "zero")]
+    assert unnamed == ["IW-OPD sampled token, gamma 0.5"]  # its tokens depend on each other
     assert statistics.median(report.seconds for report in found.values()) < 5  # the first imports TRL
 
 
