@@ -96,6 +96,8 @@ def _examine(loss: Loss, rng: np.random.Generator) -> Audit:
     known = match.law is not None or match.both is not None or match.name == "f_divergence"
     T = round((match.view if known else value.view).temperature, 4)
     size = match.scale if match.law is not None or match.both or match.mixture else value_scale
+    if estimator is not None and match.name == "zero":
+        size = estimator.scale
     if match.both and match.mixture:
         size /= 2 * match.mixture * (1 - match.mixture)
     squared = _times_t_squared(size, T)
