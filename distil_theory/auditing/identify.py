@@ -66,11 +66,11 @@ def temperature(meter: Meter, rng: np.random.Generator) -> float:
     moved = rng.integers(meter.loss.vocab, size=n)
     s = t + step * np.eye(meter.loss.vocab)[moved]
     g = meter.gradients(s, t)
-    slopes = []
+    slopes, rounding = [], 1e-6 * np.nanmax(abs(g))
     for i in range(n):
         rest = [v for v in range(meter.loss.vocab) if v != moved[i]]
         for sign in (-1, 1):
-            one = [v for v in rest if sign * g[i, v] > 0]
+            one = [v for v in rest if sign * g[i, v] > rounding]
             if len(one) > 2:
                 x, y = s[i, one], np.log(abs(g[i, one]))
                 far = abs(x[:, None] - x) > 0.5
