@@ -91,6 +91,8 @@ class Loss:
         missing = [p.name for p in free if p.default is p.empty]
         if missing:
             raise ValueError(f"{self.name} needs a value for {missing[0]!r}: give parameters={{{missing[0]!r}: ...}}")
+        if not named and any(p.kind is p.VAR_POSITIONAL for p in found.values()):
+            self.positional = True  # a wrapper that hides what it wraps
         if not self.positional and "student" not in roles:
             raise ValueError(f"{self.name} takes no student logits: {ADVICE}")
         self.kinds = {p.name: p.kind for p in named}
@@ -103,7 +105,7 @@ class Loss:
 
     def _first_call(self) -> None:
         """Find the framework, the precision, the kind of mask and the least vocabulary that it accepts."""
-        errors: list[str] = []
+        errors: dict[str, str] = {}
         frameworks = ["torch", "numpy"] if "torch" in sys.modules else ["numpy", "torch"]  # importing it takes seconds
         kinds = ("float", "bool", "int") if self.takes_mask else ("float",)
         for convention in itertools.product((8, 64, 512), frameworks, ("float64", "float32"), kinds):
@@ -111,10 +113,11 @@ class Loss:
             try:
                 self._settle()
             except Exception as error:
-                errors.append(f"{self.framework}: {type(error).__name__}: {error}")
+                errors.setdefault(self.framework, f"{type(error).__name__}: {error}")
             else:
                 return
-        raise ValueError(f"{self.name} cannot be called with logits (2, 4, 8): {errors[0]}; {ADVICE}")
+        said = "; ".join(f"in {framework}: {error}" for framework, error in errors.items())
+        raise ValueError(f"{self.name} cannot be called with logits (2, 4, 8): {said}; {ADVICE}")
 
     def _settle(self) -> None:
         rng = np.random.default_rng(0)
@@ -126,6 +129,9 @@ class Loss:
             shape = np.shape(answer.value)
             raise ValueError(f"it returned shape {shape}, expected a scalar or (batch, token) = (2, 4)")
         self.per_token = np.shape(answer.value) == (2, 4)
+        again = self(s, t, mask, labels, gradient=False)
+        if not np.array_equal(answer.value, again.value, equal_nan=True):
+            raise ValueError("it returned two values for the same logits: seed it, or switch its randomness off")
 
     def _grain(self) -> int:
         """How finely it computes, whatever it is given: 0 (float64), 1 (float32), 2 (half precision).

@@ -194,6 +194,8 @@ BAD = [
     (lambda student, teacher, weight: None, "needs a value for 'weight'"),
     (lambda student, teacher: student.sum(-1).flatten(), "expected a scalar or"),
     (lambda student, teacher: 1 / 0, "ZeroDivisionError"),
+    (lambda student, teacher: (student, teacher), "returned tuple"),
+    (lambda student, teacher: (student * torch.rand(1)).sum(), "two values for the same logits"),
 ]
 
 
@@ -201,6 +203,19 @@ BAD = [
 def test_bad_losses_are_refused_in_one_clear_sentence(loss, words):
     with pytest.raises(ValueError, match=words):
         audit(loss)
+
+
+def test_a_wrapper_that_hides_its_arguments_and_a_module_can_be_audited():
+    def wrapped(*arguments):
+        return reverse(*arguments)
+
+    class Module(torch.nn.Module):
+        def forward(self, teacher_logits, student_logits, mask=None, strength=1.0):
+            return strength * (reverse(student_logits, teacher_logits) * mask).sum() / mask.sum()
+
+    assert audit(wrapped, expect="reverse_kl").ok
+    found = audit(Module(), expect="reverse_kl", expect_reduction="token_mean", parameters={"strength": 2})
+    assert (found.ok, found.scale) == (True, pytest.approx(2))
 
 
 def test_bad_names_are_refused():
