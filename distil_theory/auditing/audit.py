@@ -12,7 +12,7 @@ import numpy as np
 from distil_theory.auditing import consequences, faults, masks, numerics, reduce, sampled, values, zones
 from distil_theory.auditing.curve import fit as fit_curve
 from distil_theory.auditing.identify import identify
-from distil_theory.auditing.laws import Array, View
+from distil_theory.auditing.laws import Array, Law, View
 from distil_theory.auditing.masks import Fault
 from distil_theory.auditing.match import Match, measure
 from distil_theory.auditing.meter import Meter
@@ -178,19 +178,26 @@ def _points(meter: Meter, match: Match, rng: np.random.Generator) -> tuple[Array
     view = View(match.view.temperature)
     data = measure(meter, rng, 1.0, 64 if meter.loss.framework == "torch" else 32)
     seen = view(data.s, data.t)
-    if match.law is None or match.partial or match.view.form != "full":
+    unit = match.scale * _slope(match.law) if match.law is not None and match.view.form == "full" else None
+    if unit is None or match.partial or match.law is None:
         curve = fit_curve(seen, data.g * view.temperature)
         if curve is None:
             return None
         x, h = curve.points
-        slope = float(np.gradient(curve.h, curve.log_u)[abs(curve.log_u).argmin()])
-        return (x, h / slope) if slope else None
-    q = np.exp(seen.lq)
-    exact = -match.law.slope(seen.lp, seen.lq)
-    below, one, above = -match.law.slope(np.array([-1e-3, 0, 1e-3]) - 5, np.zeros(3) - 5) * np.exp(5)
-    slope = (above - below) / 2e-3
-    h = -data.g * view.temperature / q / match.scale + exact.sum(axis=-1, keepdims=True)
-    return (seen.lp - seen.lq).ravel(), ((h - one) / (slope if abs(slope) < 10 else 1.0)).ravel()
+        unit = unit or float(np.gradient(curve.h, curve.log_u)[abs(curve.log_u).argmin()])
+        return (x, h / unit) if unit else None
+    y = match.law.slope(seen.lp, seen.lq)
+    one = -match.law.slope(np.zeros(1), np.zeros(1))[0]
+    # the gradient leaves a constant per token open: the law's own
+    h = -data.g * view.temperature / np.exp(seen.lq) - match.scale * (y.sum(axis=-1, keepdims=True) + one)
+    return (seen.lp - seen.lq).ravel(), (h / unit).ravel()
+
+
+def _slope(law: Law) -> float:
+    """`dh / d log u` at `u = 1`; 1 where `h` jumps."""
+    below, above = -law.slope(np.array([-1e-3, 1e-3]) - 5, np.zeros(2) - 5) * np.exp(5)
+    slope = float(above - below) / 2e-3
+    return slope if abs(slope) < 10 else 1.0
 
 
 def _check_names(expect: str | None, expect_reduction: str | None) -> None:

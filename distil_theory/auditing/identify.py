@@ -66,7 +66,7 @@ def temperature(meter: Meter, rng: np.random.Generator) -> float:
     moved = rng.integers(meter.loss.vocab, size=n)
     s = t + step * np.eye(meter.loss.vocab)[moved]
     g = meter.gradients(s, t)
-    slopes, rounding = [], 1e-6 * np.nanmax(abs(g))
+    slopes, rounding = [], (1e-6, 1e-4, 1e-2)[meter.grain] * np.nanmax(abs(g))
     for i in range(n):
         rest = [v for v in range(meter.loss.vocab) if v != moved[i]]
         for sign in (-1, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from distil_theory.auditing.laws import Array, View, log_softmax
-from distil_theory.auditing.match import Data, Match, best, law_or_js, measure, tolerances, try_law
+from distil_theory.auditing.match import Data, Match, best, law_or_js, measure, search, tolerances, try_law
 from distil_theory.auditing.meter import Meter
 
 FORMS, CHOOSERS = ("tail_bucket", "tail_dropped", "renormalised"), ("teacher", "student")
@@ -71,6 +71,14 @@ def top_k(meter: Meter, data: Data, T: float) -> Match | None:
                 for view in forms(k, by, U)
                 if k < meter.loss.vocab - 1 or view.form != FORMS[0]
             ]
+    if all(match.residual > tolerances(meter)[0] for match in found):
+        # too few shown tokens to read a temperature off: what is hidden by normalising is hidden at any
+        for k, by in shown(meter, data.s[:8], data.t[:8])[:1]:
+
+            def at(x: float, k: int = k, by: str = by) -> Match:
+                return best(View(x, "renormalised", k, by), data)
+
+            found.append(search(at, np.geomspace(0.25, 8, 16)))
     if meter.loss.vocab <= 8 and all(match.residual > tolerances(meter)[0] for match in found):
         # a curve with flat pieces hides its k: try them all
         views = [View(T, form, k, by) for form in FORMS for k in range(1, meter.loss.vocab) for by in CHOOSERS]
