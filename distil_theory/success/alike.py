@@ -46,7 +46,7 @@ def _weights(weights: Any) -> Array:
 def _floor(floor: Any, like: Array, *, open_end: bool = False) -> Array:
     e = ns.common(ns.asarray(floor), like)[0]
     validate.finite("floor", e, ["batch"] * e.ndim)
-    if not np.all(np.asarray((e > 0 if open_end else e >= 0) & (e < 1))):
+    if ns.name(e) != "symbolic" and not np.all(np.asarray((e > 0 if open_end else e >= 0) & (e < 1))):
         raise ValueError(f"floor must be {'positive' if open_end else 'at least 0'} and below 1, not {floor}")
     return e
 

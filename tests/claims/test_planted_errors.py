@@ -1,6 +1,6 @@
 """Wrong formulas, planted one at a time in a copy of the library: a named check of the ledger catches each.
 
-For ten chapters they include, for each step, the very change that its `breaks` names.
+For many chapters they include, for each step, the very change that its `breaks` names.
 """
 
 import json
@@ -14,6 +14,7 @@ import pytest
 
 import distil_theory
 from distil_theory.claims import CLAIMS
+from tests.claims import planted_success
 
 PACKAGE = Path(distil_theory.__file__).parent
 MARGIN = "margin"
@@ -188,10 +189,11 @@ ERRORS = [
     ("slopes from 0 instead of 1", "claims/chance_lookahead.py", "slopes = F(x) / (x - 1) - F(y) / (y - 1)", "slopes = F(x) / x - F(y) / y", "chance_lookahead", "c > 0"),
     ("one token", "claims/chance_lookahead.py", "for n in (1, 3)", "for n in (1, 1)", "chance_lookahead", "total variation"),
     ("a rate that rises", "claims/chance_lookahead.py", "return -rate / delta", "return rate / delta", "chance_lookahead", MARGIN),
+    *planted_success.ERRORS,
 ]  # fmt: skip
 COVERED = (
     "performance_difference", "covariance_rate", "forward_gap", "only_forward_kl", "two_actions", "natural_step",
-    "mixture_policy", "safe_steps", "worst_loss", "chance_lookahead",
+    "mixture_policy", "safe_steps", "worst_loss", "chance_lookahead", *planted_success.COVERED,
 )  # fmt: skip
 
 
