@@ -17,6 +17,7 @@ What rises is the mean *log*: the mean success, Pass@1, may fall (`success_alias
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import sympy
@@ -114,10 +115,11 @@ def holds_exactly(p: Array, reward: Array, rho: Array, student: Array) -> bool:
     """The same in balls; equal where nothing moves."""
     p, rho, student = (x / x.sum(axis=-1, keepdims=True) for x in (p, rho, student))
     mdp = problem(p, reward, rho)
-    before = success(mdp, student)
+    prompts = np.asarray(rho > 0, dtype=bool)
+    before = success(mdp, student)[prompts]
     for eta in (*(ns.convert(x, "rational") for x in SIZES), None):
-        after = success(mdp, em_step(mdp, student, eta))
-        if not (np.all(after == before) or not_negative(lambda ratio=after / before: _mean_log(rho, ratio))):
+        after = success(mdp, em_step(mdp, student, eta))[prompts]
+        if not (np.all(after == before) or not_negative(partial(_mean_log, rho[prompts], after / before))):
             return False
     return True
 

@@ -19,7 +19,9 @@ At `p = 0` the series is the harmonic one: every truncation is finite, `-(1 + 1/
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import sympy
@@ -101,9 +103,11 @@ def holds_exactly(p: Array) -> bool:
     """The same in balls; both bounds are attained at `p = 1`."""
     if p == 1:
         return True
-    return all(
-        not_negative(lambda m=m, i=i: symbols.only(slack(ns.convert(p, "ball"), m)[i])) for m in TRIED for i in (0, 1)
-    )
+    return all(not_negative(partial(_in_balls, p, m, i)) for m in TRIED for i in (0, 1))
+
+
+def _in_balls(p: Array, terms: int, bound: int) -> Any:
+    return symbols.only(slack(ns.convert(p, "ball"), terms)[bound])
 
 
 def attack(find: Callable[..., Array], n: int, seed: int) -> Found:
