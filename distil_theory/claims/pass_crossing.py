@@ -16,7 +16,8 @@ w`, and falls where `t < s`, there `p >= w`: each term never falls. (3) `F_1 = -
 negative.
 
 *Who is sharper* (`success.alike`). Forward cross-entropy to a truthful teacher ends at `w` itself. (4) Reverse KL to a
-teacher smoothed by `e` ends at `p ∝ R^w`, `R = 1 + (1-e) A/e`: the heaviest prompt as `e -> 0`, if there is one. (5)
+teacher smoothed by `e` ends at `p ∝ R^w`, `R = 1 + (1-e) A/e`: the heaviest prompt as `e -> 0`, if there is one
+(sharper than `w` for small `e` only: the lightest prompts get more than their weight, and may win at large N). (5)
 Jensen-Shannon and reverse KL to the student's own truthful teacher end at `p = R/(exp(lambda/w) - 1)`, and (6) there
 `p/w` grows with `w`: sharper. (7) Exactly: `w = (3/5, 2/5)` has Pass@1 `= 13/25 < 3/5` and Pass@2 `= 19/25 > 3/5`,
 which is all that the collapsed student has; any two prompts cross at N = 2, where `w` is the best student of all.
@@ -179,29 +180,29 @@ def attack(find: Callable[..., Array], n: int, seed: int) -> Found:
 CLAIM = Claim(
     slug="pass_crossing",
     number="12d",
-    title="over prompts that look alike Pass@N crosses once",
+    title="over prompts that look alike `Pass@N` crosses once",
     statement=r"p \text{ sharper than } w: \; \frac{1}{N s^{N-1}} \sum_x w_x [(1-p_x)^N - (1-w_x)^N] "
     r"\text{ never falls in } N, \text{ and is } \le 0 \text{ at } N = 1",
     assumptions=("several prompts that look alike", "weights that differ", "every prompt has its own right answer"),
     source="ours",
     scope="any number of prompts, any `N` (term by term), any skew; the code: two prompts; one instance in rationals",
     steps=(
-        Step("one prompt: Pass@N grows with `p`, by the code", one_prompt, "(1-p)^N for 1 - (1-p)^N"),
+        Step("one prompt: `Pass@N` grows with `p`, by the code", one_prompt, "(1-p)^N for 1 - (1-p)^N"),
         Step("several: each term of `F_N` is an integral whose integrand grows away from `s`", integral, "t^N"),
         Step("`F_1 = -sum (w - c)(p - w)`, any number of prompts", first, "c depends on the prompt"),
         Step("a fixed smoothed teacher: reverse KL ends at `R^w`, by the code", fixed_teacher, "the arithmetic mean"),
         Step("the student's own: `p = R/(exp(lambda/w) - 1)`, by the code", self_taught_rests, "R = beta"),
         Step("there `p/w` grows with `w`", sharper, "a slope with a flipped sign"),
-        Step("13/25 < 3/5 < 19/25; two prompts cross at N = 2, by the code", three_fifths, "p_x for w_x"),
+        Step("`13/25 < 3/5 < 19/25`; two prompts cross at `N = 2`, by the code", three_fifths, "p_x for w_x"),
     ),
     margin=margin,
     holds_exactly=lambda *_: False,
     without={
-        "several prompts that look alike": "With one prompt, or prompts that the student tells apart, Pass@N grows "
-        "with each p whatever N: one ranking for all N (step 1).",
+        "several prompts that look alike": "With one prompt, or prompts that the student tells apart, `Pass@N` grows "
+        "with each `p` whatever `N`: one ranking for all (step 1).",
         "weights that differ": "Equal weights: mixture, geometric mean and the self-taught are all uniform, nothing "
         "collapses and nothing crosses.",
-        "every prompt has its own right answer": "An answer that is right for all prompts has p = 1 in the end, "
+        "every prompt has its own right answer": "An answer that is right for all prompts has `p = 1` in the end, "
         "whatever the objective.",
     },
     panel="pass_at_n_crossing.png",

@@ -122,9 +122,9 @@ def attack(find: Callable[..., Array], n: int, seed: int) -> Found:
 CLAIM = Claim(
     slug="pass_series",
     number="12c",
-    title="the log-likelihood is the sum of Pass@N over N",
+    title="the log-likelihood is the sum of `Pass@N / N`",
     statement=r"\log p = -\sum_{N\ge1} (1-p)^N / N, \quad \nabla\log p = \sum_{N\ge1} \tfrac1N \nabla\mathrm{Pass@}N",
-    assumptions=("`p > 0`", "log P, prompt by prompt"),
+    assumptions=("`p > 0`", "`log P`, prompt by prompt"),
     source="paper",
     scope="any `0 < p <= 1` and any number of terms; the code up to 6 terms, and 3 samples of 3 answers",
     steps=(
@@ -136,9 +136,9 @@ CLAIM = Claim(
     margin=margin,
     holds_exactly=holds_exactly,
     without={
-        "`p > 0`": "At p = 0 the series is minus the harmonic one: truncated at M it is finite, with the gradient M "
-        "grad p; samples show no success and give no gradient.",
-        "log P, prompt by prompt": "success_aliased.json",
+        "`p > 0`": "At `p = 0` the series is minus the harmonic one: truncated at `M` it is finite, with the gradient "
+        "`M grad p`; samples show no success and give no gradient.",
+        "`log P`, prompt by prompt": "success_aliased.json",
     },
     panel="pass_at_n_training.png",
     attack=attack,

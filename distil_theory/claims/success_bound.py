@@ -134,7 +134,7 @@ CLAIM = Claim(
     title="likelihood of success: the bound, and its gradient",
     statement=r"\log P_\pi \ge E_q \log \pi + H(q) \text{ for every } q \text{ on right answers}, \quad "
     r"\text{gap } KL(q \| \pi(\cdot|\text{success}))",
-    assumptions=("the teacher gives right answers only", "log P, prompt by prompt", "states weighted by success"),
+    assumptions=("the teacher gives right answers only", "`log P`, prompt by prompt", "states weighted by success"),
     source="paper",
     scope="any number of answers (term by term); the code: bandits `A = 2, 3`, the MDP `H = S = A = 2`",
     steps=(
@@ -150,7 +150,7 @@ CLAIM = Claim(
     holds_exactly=holds_exactly,
     without={
         "the teacher gives right answers only": "aliased.json",
-        "log P, prompt by prompt": "success_aliased.json",
+        "`log P`, prompt by prompt": "success_aliased.json",
         "states weighted by success": "The local loss weights every state that the student visits alike: another "
         "gradient, safe as well while the student sees the state (claim 9).",
     },
