@@ -30,7 +30,7 @@ def curves(figure: Any, tables: Tables) -> None:
         two.plot(n, passed, LOOK[objective][2], color=LOOK[objective][0], ms=4, mfc="none", mew=0.9)
     two.set(title="two prompts that look alike,\n$w=3/5,\\,2/5$, own teacher", ylabel="Pass@$N$", ylim=(0.45, 1.02))
     two.text(1.2, 0.505, "13/25", fontsize=6.5, ha="left", va="center", color=LOOK["distil"][0])
-    two.text(1.08, 0.83, "19/25", fontsize=6.5, ha="left", va="center", color=LOOK["distil"][0])
+    two.text(1.08, 0.88, "19/25", fontsize=6.5, ha="left", va="center", color=LOOK["distil"][0])
     two.text(40, 0.585, "collapsed: 3/5 for every $N$", fontsize=6.5, ha="center", va="top")
     rank = shown_rank(tables["random_curves"])
     means = tables["random_curves"][tables["random_curves"]["rank"] == rank]
