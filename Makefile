@@ -23,6 +23,7 @@ reproduce: $(CORE)
 	$(BIN)/python -m experiments.sequential_monotonicity
 	$(BIN)/python -m experiments.future_credit
 	$(BIN)/python -m experiments.regret
+	$(BIN)/python -m experiments.pass_at_n
 
 test: $(TEST)
 	$(BIN)/ruff check

@@ -1,6 +1,7 @@
 """Errors planted in the chapters of claim 11 and what they stand on: rows as in `test_planted_errors`."""
 
-MARGIN = "margin"
+from tests.claims.planted import MARGIN
+
 KT, RETURN, HELLINGER = "kt_predictor", "return_regret", "hellinger_regret"
 DRIFT, CLONING = "drifting_teacher", "compounding_errors"
 SLUGS = (KT, RETURN, HELLINGER, DRIFT, CLONING)
