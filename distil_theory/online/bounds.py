@@ -179,8 +179,8 @@ def cloning_log_loss(most: Array, divergence: Array, deterministic: bool = False
 
 def _labels(n: Any) -> np.ndarray:
     n = np.asarray(n, dtype=float)
-    if not np.all(n >= 0):
-        raise ValueError(f"numbers of labels must be >= 0, not {n}")
+    if not np.all((n == 0) | (n >= 1)):
+        raise ValueError(f"numbers of labels must be 0 or at least 1, not {n}")
     return n
 
 
