@@ -121,11 +121,17 @@ def test_laplace_pays_twice_as_much():
         assert -log(q) > bounds.per_cell(n, actions) > kt.regret([n] + [0] * (actions - 1), axis=0)
 
 
-@pytest.mark.parametrize("bad", [[], [-1, 2], [np.nan, 1.0]])
+@pytest.mark.parametrize("bad", [[], [-1, 2], [np.nan, 1.0], [np.inf, 1.0]])
 @pytest.mark.parametrize("f", [kt.predictor, kt.log_loss, kt.hindsight, kt.regret])
 def test_counts_that_are_none(f, bad):
-    with pytest.raises(ValueError, match="counts of labels must be numbers >= 0"):
+    with pytest.raises(ValueError, match="counts of labels must be finite numbers >= 0"):
         f(np.array(bad), axis=0)
+
+
+@pytest.mark.parametrize("f", [kt.predictor, kt.log_loss, kt.hindsight, kt.regret])
+def test_an_axis_that_is_none(f):
+    with pytest.raises(ValueError, match=r"counts of shape \(2,\) have no axis 2 of actions"):
+        f([1, 2])
 
 
 def test_probability_wants_whole_numbers():

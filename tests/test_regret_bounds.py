@@ -79,6 +79,18 @@ def test_states_out_of_reach_do_not_count():
     assert bounds.recoverability(off, case.expert, case.student) == 0
 
 
+@pytest.mark.parametrize("batch", [2, 3])
+def test_recoverability_of_one_expert_and_many_students(batch):
+    # as many students as steps and states: axes that broadcast by accident would not be noticed
+    mdp, theta, expert = random_pair(3, False, batch=batch)
+    one = TabularMDP(mdp.transition[..., 0], mdp.reward[..., 0], [1, 0, 0])
+    students = policy(mdp, theta)
+    single = [bounds.recoverability(one, expert[..., 0], students[..., b]) for b in range(batch)]
+    assert bounds.recoverability(one, expert[..., 0], students).tolist() == pytest.approx(single)
+    many = [bounds.recoverability(one, expert[..., b], students[..., 0]) for b in range(batch)]
+    assert bounds.recoverability(one, expert, students[..., 0]).tolist() == pytest.approx(many)
+
+
 def test_return_bounds_by_hand():
     assert bounds.return_regret(2, 8, 4, 9) == pytest.approx(2 * sqrt(8 * 4 * 9 / 2))
     assert bounds.return_regret(np.array([1, 2]), 2, 1, 4).tolist() == [2, 4]
@@ -87,7 +99,8 @@ def test_return_bounds_by_hand():
     assert bounds.return_regret_high_probability(2, 8, 4, 9, 0.1) == pytest.approx(
         2 * sqrt(32 * bounds.hellinger(9, 4, 0.1))
     )
-    # certainty has no price but 1: (e/(e-1)) B instead of B/2 under the root, and 2 e/(e-1) (1 + H) log(1/eps)
+    assert bounds.return_regret([1, 2], 2, 1, 4).tolist() == [2, 4]
+    # eps = 1 promises nothing any more; what is left is the price of going from labels to expectations
     assert bounds.hellinger(4, 2, 1.0) == pytest.approx(e / (e - 1) * 4)
     assert bounds.cloning(4, 0.1) == pytest.approx(1.0)
     assert bounds.dagger(1, 4, 0.1) == pytest.approx(0.4)
@@ -98,6 +111,7 @@ def test_return_bounds_by_hand():
 def test_drift_by_hand():
     assert bounds.proximal_drift(1, 2, exp(-4), 3) == pytest.approx(2 * (log(2) + 6))
     assert bounds.proximal_drift(1, 2, 0.5, 0) == pytest.approx(2 * log(2))
+    assert bounds.proximal_drift(np.inf, 2, exp(-4), 3) == pytest.approx(log(2) + 6)  # the student copies the teacher
     assert bounds.proximal_drift(np.array([1, 3]), 2, exp(-4), 3, first=0).tolist() == pytest.approx([12, 8])
     assert bounds.mirror_drift(0.01, 2, 0.1, 3) == pytest.approx(
         (log(2) + 1.5 * log(10)) / (0.01 * (1 - 0.01 * (e - 2)))
@@ -114,6 +128,16 @@ def test_drift_by_hand():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: bounds.per_cell(np.nan, 3), "numbers of labels must be 0 or at least 1, not nan"),
+        (lambda: bounds.per_cell([4, -1], 3), "numbers of labels must be 0 or at least 1"),
+        (lambda: bounds.per_cell(0.5, 3), "numbers of labels must be 0 or at least 1, not 0.5"),
+        (lambda: bounds.per_cell(4, 0), "actions must be at least 1, not 0"),
+        (lambda: bounds.budget(1, 1, 2, np.nan), "numbers of labels must be 0 or at least 1"),
+        (lambda: bounds.shared_budget(1, 1, 2, np.nan), "numbers of labels must be 0 or at least 1"),
+        (lambda: bounds.shared_budget(1, 1, 2, -3), "numbers of labels must be 0 or at least 1"),
+        (lambda: bounds.total(np.array([[[np.nan, 1]]])), "numbers of labels must be 0 or at least 1"),
+        (lambda: bounds.total(np.array([[[-3, 5]]])), "numbers of labels must be 0 or at least 1"),
+        (lambda: bounds.total(np.array([3, 5])), r"counts of shape \(2,\) must have axes \(H, S, A\)"),
         (lambda: bounds.hellinger(1, 2, 0), r"eps must lie in \(0, 1\], not 0"),
         (lambda: bounds.hellinger(1, 2, np.nan), "eps must lie in"),
         (lambda: bounds.return_regret_high_probability(1, 2, 3, 4, 1.5), "eps must lie in"),

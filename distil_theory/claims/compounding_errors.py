@@ -170,7 +170,7 @@ def margin(mdp: TabularMDP, student: Array, expert: Array) -> Array:
             x.weighted - x.lost,
             x.most * bounds.cloning(steps, x.theirs) - x.weighted,
             bounds.dagger(x.mu, steps, x.own) - x.lost,
-            bounds.cloning_log_loss(x.whole, x.kl, certain) - x.lost,
+            bounds.cloning_log_loss(x.whole, np.maximum(x.kl, 0), certain) - x.lost,  # rounded to below 0 it is 0
         ]
     return np.min(out, axis=0)
 

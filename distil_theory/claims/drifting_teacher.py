@@ -13,7 +13,7 @@ Proof. (1) The proximal step is the mixture `(1-alpha) pi + alpha pi*`: it stays
 sum (p' - p)(-log x)`, the last at most `(1/2) ||p'-p||_1 log(1/f)`, a span times a total variation. (3) So `K_{n+1} <=
 (1-alpha) K_n + c_n` with `c_n` these; added up, `alpha sum K_n <= K_1 + sum c_n`, and entropies telescope. Rounds in
 which the cell is not visited only shorten the path (triangle inequality). (4) Teachers with zeros: step towards
-`(1 - A f) pi* + f`; that costs `N log 1/(1 - A f)` more, at most 1 for `f = 1/((N+1) A)`.
+`(1 - A f) pi* + f` (proximal ones); that costs `N log 1/(1 - A f)` more, at most 1 for `f = 1/((N+1) A)`.
 
 The natural step is `pi' = pi e^{eta w}/Z`, `w = pi*/pi`. (5) With `chi2 = sum pi (w-1)^2`, `KL(pi*||pi') = KL(pi*||pi)
 - eta chi2 + log sum pi e^{eta (w-1)}`. (6) If `eta max(w-1) <= 1`, `e^x <= 1 + x + (e-2) x^2` makes the last at most
@@ -26,7 +26,8 @@ which decreases in `w <= 1/eta`, hence is at least `f/(e-1)`. (The textbook boun
 learner at least the Jensen-Shannon divergence of the pair each time, whatever it does. And `(1/2) log(1/f)` is the
 price: if `p = (1-f, f)` and `p'` its mirror image take turns, the student of large `eta` pays `(1/2) log((1-f)/f)` per
 unit of path. (9) The return: `sum_n J(pi*_n) - J(pi_n) <= mu sqrt(N H B / 2)` with `B` the sum of these bounds over the
-cells, `mu` the largest recoverability: claim 11b, round by round.
+cells, `mu` the largest recoverability: claim 11b, round by round. Teacher and student of a round are fixed before its
+rollout; where only the visited cells take a step, the left side is in the mean.
 """
 
 from __future__ import annotations
@@ -210,7 +211,8 @@ CLAIM = Claim(
     number="11d",
     title="a teacher that drifts costs the path it goes",
     statement=r"\sum_n KL(\pi^*_n\|\pi_n) \le \tfrac1\alpha\Big[C + \tfrac12\log\tfrac1f \sum_n "
-    r"\|\pi^*_{n+1} - \pi^*_n\|_1\Big], \quad \alpha = \tfrac{\eta}{1+\eta} \text{ or } \eta(1 - (e-2)\eta)",
+    r"\|\pi^*_{n+1} - \pi^*_n\|_1\Big], \quad \alpha = \tfrac{\eta}{1+\eta}, \quad "
+    r"\text{or } \alpha = \eta(1 - (e-2)\eta) \text{ with } \tfrac{f}{e-1} \text{ for } f",
     assumptions=("an explicit teacher", "probabilities above a floor", "small natural steps", "a finite path"),
     source="ours",
     scope="any `A`, `N` and any teachers above the floor; both steps by the code on the generic bandit `A = 3`; the "

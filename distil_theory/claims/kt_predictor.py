@@ -2,8 +2,9 @@ r"""Claim 11: what the add-1/2 predictor pays more than hindsight, for every seq
 
 .. math:: -\log Q(x^n) - \min_q \big(-\log q(x^n)\big) \le \tfrac{A-1}{2} \log n + \log A
 
-for any `A`, any `n >= 1` and any labels `x^n`, with equality at `n = 1`. (The asymptotics are those of Krichevsky &
-Trofimov 1981, the constant is ours: it holds from the first label on.) Proof. (1) `Q` is a telescoping product, and
+for any `A`, any `n >= 1` and any labels `x^n`, with equality at `n = 1`. (The rate is that of Krichevsky & Trofimov
+1981; for two actions the constant is in Willems, Shtarkov & Tjalkens 1995, for more see Tjalkens, Shtarkov & Willems
+1993. The proof rests on neither.) Proof. (1) `Q` is a telescoping product, and
 depends on the counts only: `Q = prod_a prod_{j<n_a} (j + 1/2) / prod_{t<n} (t + A/2)`. (2) With `g(k) = e^k k^-k
 prod_{j<k} (j + 1/2)`, `0^0 = 1`, and `n = sum n_a`, `Q / prod_a (n_a/n)^{n_a} = prod_a g(n_a) n^n e^-n / prod_{t<n} (t
 + A/2)`. (3) The differences of `log g` decrease: `D(j) = log g(j+1) - log g(j) = log(j + 1/2) + 1 + j log j - (j+1)
@@ -217,7 +218,7 @@ CLAIM = Claim(
     statement=r"-\log Q(x^n) - \min_q(-\log q(x^n)) \le \tfrac{A-1}{2}\log n + \log A \text{ for all } x^n, \quad "
     r"\mathrm{Reg}_N \le H S\big[\tfrac{A-1}{2}\log N + \log A\big]",
     assumptions=("a half is added", "hindsight does not change its mind"),
-    source="ours",
+    source="classic",
     scope="any `A`, `n` and labels: a derivative and two inductions; the code for all counts with `A <= 5`, `n <= 12`",
     steps=(
         Step("`Q` depends on the counts only, and by the code", counts_only, "1 added in kt.predictor"),

@@ -16,9 +16,10 @@ the mean of `-log Q + log pi*(labels)`. (2) Pathwise no fixed distribution, `pi*
 weight `N H`: `sum TV <= sqrt(N H sum TV^2)`. (7) Jensen over the runs: the mean of a square root is at most the root of
 the mean. (8) For a deterministic expert `TV = 1 - pi(a*) <= -log pi(a*) = KL`: no root is needed. (9) A whole game.
 
-(10) *Without.* Where a slip costs all that is left, `J* - J = mu sum_h E_d TV` exactly: the factor `mu` is attained,
-and is `H`. Two contexts that look alike: each student loses 1/2 a round for ever, and `KL >= log 2`. Labels that repeat
-the first one: after `n` of them `KL = (1/2) log((n+1)^2/(2n+1))`, which adds up to about `(N/2) log N`.
+(10) *Without.* Where a slip costs all that is left `mu = H`, and a student that may slip at the first step only loses
+`mu sum_h E_d TV` exactly: the factor `mu` is attained. Two contexts that look alike: each student loses 1/2 a round for
+ever, and `KL >= log 2`. Labels that repeat the first one: after `n` of them `KL = (1/2) log((n+1)^2/(2n+1))`, which
+adds up to about `(N/2) log N`.
 """
 
 from __future__ import annotations
@@ -127,11 +128,14 @@ def without() -> bool:
 
 
 def margin(mdp: TabularMDP, student: Array, expert: Array) -> Array:
-    """The least slack of a link: span times variation, Pinsker with Cauchy-Schwarz, and those of a sure expert."""
+    """The least slack of a link: span times variation, Pinsker with Cauchy-Schwarz, and those of a sure expert.
+
+    A tiny KL that floats round to below zero is 0.
+    """
     drawn, certain = (links.links(mdp, student, star) for star in (expert, links.sure(expert)))
     slacks = [
         drawn.mu * drawn.variation - drawn.gap,
-        bounds.return_regret(drawn.mu, 1, mdp.shape[0], drawn.kl) - drawn.mu * drawn.variation,
+        bounds.return_regret(drawn.mu, 1, mdp.shape[0], np.maximum(drawn.kl, 0)) - drawn.mu * drawn.variation,
         certain.mu * certain.variation - certain.gap,
         bounds.deterministic(certain.mu, certain.kl - certain.variation),
     ]
@@ -188,7 +192,8 @@ CLAIM = Claim(
     margin=margin,
     holds_exactly=holds_exactly,
     without={
-        "recoverability": "where a slip costs all that is left `mu = H`, and the bound with `TV` is attained (a step)",
+        "recoverability": "where a slip costs all that is left `mu = H`, and the bound with `TV` is attained by a "
+        "student that may slip at the first step only (a step)",
         "unaliased student": "two contexts that look alike and want opposite actions: every student loses `1/2` a "
         "round, and `KL >= log 2` at the best (a step)",
         "the student's own states": "claim 11e: errors `e` on the expert's states may cost `e H (H+1)/2` instead of "

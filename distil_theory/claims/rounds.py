@@ -88,7 +88,8 @@ def label_loss(known: Known, expert: Array) -> Any:
     """`-log Q + log pi*` of the labels seen, by the code of the predictor: a ball."""
     cells = known.counts.reshape(-1, known.counts.shape[2])
     paid = -sum(ns.log(ns.convert([kt.probability(cell)], "ball"))[0] for cell in cells)
-    return paid + (known.counts * ns.log(ns.convert(expert, "ball"))).sum()
+    seen = known.counts > 0  # what an expert never does, it never says
+    return paid + (known.counts[seen] * ns.log(ns.convert(expert[seen], "ball"))).sum()
 
 
 def total_kl(mdp: TabularMDP, expert: Array, told: list[list[Known]]) -> Any:

@@ -29,13 +29,17 @@ from distil_theory.spec import TabularMDP
 
 def per_cell(n: Array, actions: int) -> Array:
     """`(A-1)/2 log n + log A`, what `n` labels in one cell cost more than in hindsight; 0 without labels."""
-    n = np.asarray(n, dtype=float)
-    return np.where(n >= 1, (actions - 1) / 2 * np.log(np.maximum(n, 1)) + np.log(actions), 0.0)
+    n = _labels(n)
+    if not np.all(np.asarray(actions) >= 1):
+        raise ValueError(f"actions must be at least 1, not {actions}")
+    return np.where(n > 0, (actions - 1) / 2 * np.log(np.maximum(n, 1)) + np.log(actions), 0.0)
 
 
 def total(counts: Array) -> Array:
     """The sum of `per_cell` over the cells of `counts (H,S,A,*B)`, shape `B`."""
-    counts = ns.convert(counts, "float64")
+    counts = _labels(ns.convert(counts, "float64"))
+    if counts.ndim < 3:
+        raise ValueError(f"counts of shape {counts.shape} must have axes (H, S, A) and any of a batch")
     return per_cell(counts.sum(axis=2), counts.shape[2]).sum(axis=1).sum(axis=0)
 
 
@@ -46,10 +50,10 @@ def budget(horizon: int, states: int, actions: int, rounds: Array) -> Array:
 
 def shared_budget(horizon: int, states: int, actions: int, rounds: Array) -> Array:
     """The sharper `H k [(A-1)/2 log(N/k) + log A]`, `k = min(S, N)`: the cells of one step share its `N` labels."""
-    rounds = np.asarray(rounds, dtype=float)
+    rounds = _labels(rounds)
     some = np.maximum(rounds, 1)
     cells = np.minimum(states, some)
-    return np.where(rounds >= 1, horizon * cells * per_cell(some / cells, actions), 0.0)
+    return np.where(rounds > 0, horizon * cells * per_cell(some / cells, actions), 0.0)
 
 
 # --- the return ---
@@ -61,23 +65,25 @@ def recoverability(mdp: TabularMDP, expert: Array, student: Array | None = None)
     Args:
         mdp: the problem, or a batch.
         expert: `(H,S,A,*B)`.
-        student: if given, only states that it can reach count.
+        student: if given, `(H,S,A,*B)`: only states that it can reach count.
     """
     _, q = solve.values(mdp, expert)
     span = ns.amax(q, 2) + ns.amax(-q, 2)
     if student is not None:
-        span = ns.where(ns.iszero(solve.occupancy(mdp, student)), span * 0, span)
+        d = solve.occupancy(mdp, student)
+        span, d = (solve.align(x, max(span.ndim, d.ndim) - 2, 2) for x in (span, d))
+        span = ns.where(ns.iszero(d), span * 0, span)
     return ns.amax(ns.amax(span, 1), 0)
 
 
 def return_regret(mu: Array, rounds: Array, horizon: int, label_regret: Array) -> Array:
     """`mu sqrt(N H B / 2)`: bounds `E sum_n (J* - J(pi_n))`, where the label regret is at most `B` in the mean."""
-    return mu * np.sqrt(np.asarray(rounds) * horizon * np.asarray(label_regret) / 2)
+    return np.asarray(mu) * np.sqrt(np.asarray(rounds) * horizon * np.asarray(label_regret) / 2)
 
 
 def deterministic(mu: Array, label_regret: Array) -> Array:
     """`mu B`: the same for a deterministic expert, whose total variation is at most its KL."""
-    return mu * np.asarray(label_regret)
+    return np.asarray(mu) * np.asarray(label_regret)
 
 
 def hellinger(label_regret: Array, horizon: int, eps: Array) -> Array:
@@ -87,7 +93,7 @@ def hellinger(label_regret: Array, horizon: int, eps: Array) -> Array:
 
 def return_regret_high_probability(mu: Array, rounds: Array, horizon: int, label_regret: Array, eps: Array) -> Array:
     """`mu sqrt(N H hellinger)`: bounds `sum_n (J* - J(pi_n))` with probability `1 - 2 eps`."""
-    return mu * np.sqrt(np.asarray(rounds) * horizon * hellinger(label_regret, horizon, eps))
+    return np.asarray(mu) * np.sqrt(np.asarray(rounds) * horizon * hellinger(label_regret, horizon, eps))
 
 
 # --- a teacher that drifts: sums of KL(pi*_n || pi_n) in one cell, from a uniform first student ---
@@ -104,7 +110,7 @@ def proximal_drift(eta: Array, actions: int, floor: Array, path: Array, first: A
         first: `C`, what first teacher and first student cost together: `KL(pi*_1||pi_1) + Entropy(pi*_1)`, minus the
             last teacher's entropy if one likes; default `log A`, of a uniform first student.
     """
-    return (1 + _positive("eta", eta)) / np.asarray(eta) * _drift(actions, floor, path, first)
+    return (1 + 1 / _positive("eta", eta)) * _drift(actions, floor, path, first)
 
 
 def mirror_drift(eta: Array, actions: int, floor: Array, path: Array, first: Array | None = None) -> Array:
@@ -130,9 +136,9 @@ def mirror_floor(floor: Array) -> Array:
 
 
 def smoothing(actions: int, floor: Array, rounds: Array) -> Array:
-    """`N log(1 / (1 - A f))`: what a step towards `(1 - A f) pi* + f` costs, for teachers with zeros.
+    """`N log(1 / (1 - A f))`: what proximal steps towards `(1 - A f) pi* + f` cost more, for teachers with zeros.
 
-    It is at most 1 for `f = 1 / ((N+1) A)`.
+    To be added to `proximal_drift` with `f` for its floor. It is at most 1 for `f = 1 / ((N+1) A)`.
     """
     return np.asarray(rounds) * -np.log1p(-_share("A f", actions * np.asarray(floor, dtype=float)))
 
@@ -156,7 +162,7 @@ def cloning(horizon: Array, error: Array) -> Array:
 
 def dagger(mu: Array, horizon: Array, error: Array) -> Array:
     """`mu H e`: bounds `J* - J` if the total variation is at most `e` per step on the *student's* states."""
-    return mu * np.asarray(horizon) * np.asarray(error)
+    return np.asarray(mu) * np.asarray(horizon) * np.asarray(error)
 
 
 def cloning_log_loss(most: Array, divergence: Array, deterministic: bool = False) -> Array:
@@ -168,7 +174,14 @@ def cloning_log_loss(most: Array, divergence: Array, deterministic: bool = False
         deterministic: whether the expert is.
     """
     k = np.asarray(divergence)
-    return most * (k if deterministic else np.sqrt(k / 2))
+    return np.asarray(most) * (k if deterministic else np.sqrt(k / 2))
+
+
+def _labels(n: Any) -> np.ndarray:
+    n = np.asarray(n, dtype=float)
+    if not np.all((n == 0) | (n >= 1)):
+        raise ValueError(f"numbers of labels must be 0 or at least 1, not {n}")
+    return n
 
 
 def _positive(what: str, x: Any) -> np.ndarray:

@@ -36,15 +36,15 @@ def predictor(counts: Array, axis: int = 2) -> Array:
         axis: of the actions.
 
     Raises:
-        ValueError: a negative count, or one that is no number.
+        ValueError: a negative count, one that is no finite number, or no such axis.
     """
-    counts = _counts(counts)
+    counts = _counts(counts, axis)
     return (2 * counts + 1) / (2 * counts.sum(axis=axis, keepdims=True) + counts.shape[axis])
 
 
 def log_loss(counts: Array, axis: int = 2) -> Array:
     """What the predictor pays in all for any sequence with these counts: `-log Q`, in nats, without the action axis."""
-    counts = ns.convert(_counts(counts), "float64")
+    counts = ns.convert(_counts(counts, axis), "float64")
     actions, n = counts.shape[axis], counts.sum(axis=axis)
     ways = (gammaln(counts + 0.5) - gammaln(0.5)).sum(axis=axis)
     return gammaln(n + actions / 2) - gammaln(actions / 2) - ways
@@ -52,13 +52,13 @@ def log_loss(counts: Array, axis: int = 2) -> Array:
 
 def hindsight(counts: Array, axis: int = 2) -> Array:
     """What the best fixed distribution pays: `-sum_a n_a log(n_a/n)`, in nats, without the action axis."""
-    counts = _counts(counts)
+    counts = _counts(counts, axis)
     return ns.xlogx(counts.sum(axis=axis)) - ns.xlogx(counts).sum(axis=axis)
 
 
 def regret(counts: Array, axis: int = 2) -> Array:
     """`log_loss - hindsight` of each cell, in nats."""
-    return log_loss(counts, axis) - hindsight(ns.convert(_counts(counts), "float64"), axis)
+    return log_loss(counts, axis) - hindsight(ns.convert(_counts(counts, axis), "float64"), axis)
 
 
 def probability(counts: Sequence[int] | np.ndarray) -> Any:
@@ -79,8 +79,11 @@ def probability(counts: Sequence[int] | np.ndarray) -> Any:
     return q
 
 
-def _counts(counts: Array) -> Array:
+def _counts(counts: Array, axis: int) -> Array:
     counts = ns.asarray(counts)
-    if not counts.size or not (ns.name(counts) == "symbolic" or bool(np.all(np.asarray(counts >= 0)))):
-        raise ValueError("counts of labels must be numbers >= 0, and at least one of them")
+    good = ns.name(counts) == "symbolic" or bool(np.all(np.asarray(ns.isfinite(counts) & (counts >= 0))))
+    if not np.prod(counts.shape) or not good:
+        raise ValueError("counts of labels must be finite numbers >= 0, and at least one of them")
+    if not -counts.ndim <= axis < counts.ndim:
+        raise ValueError(f"counts of shape {tuple(counts.shape)} have no axis {axis} of actions")
     return counts

@@ -58,7 +58,7 @@ ERRORS = [
     ("d of the student", "claims/compounding_errors.py", "links.visited(mdp, expert, ((expert", "links.visited(mdp, student, ((expert",
      CLONING, "performance"),
     ("H^2/2", BOUNDS, "horizon * (horizon + 1) / 2 *", "horizon * horizon / 2 *", CLONING, "span(Q_h^pi)"),
-    ("H forgotten in dagger", BOUNDS, "mu * np.asarray(horizon) * np.asarray(error)", "mu * np.asarray(error)", CLONING, "on the"),
+    ("H forgotten in dagger", BOUNDS, "np.asarray(mu) * np.asarray(horizon) *", "np.asarray(mu) *", CLONING, "on the"),
     ("the clone errs off the path as rarely", "instances/chains.py", "off = 1 - error if", "off = error if", CLONING, "both"),
     ("the ratio of the last step only", "claims/compounding_errors.py", "p * ratio.prod(axis=0)", "p * ratio[-1]", CLONING, "span times"),
     ("K/2 for K", BOUNDS, "(k if deterministic", "(k / 2 if deterministic", CLONING, "a sure"),

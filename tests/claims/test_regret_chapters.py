@@ -109,6 +109,13 @@ def test_the_sure_expert():
     assert (exact == links.sure(star)).all()
 
 
+def test_what_a_sure_expert_pays_for_its_labels():
+    # after the labels 1 and 1 the predictor has paid -log(1/2 * 3/4), and an expert who is sure pays nothing
+    bandit, expert = Bandit(q(["0", "1"])), q([[["0", "1"]]])
+    known = rounds.play(bandit, expert, 2)[2]
+    assert [float(rounds.label_loss(k, expert)) for k in known] == [pytest.approx(log(8 / 3))]
+
+
 def test_labels_that_repeat_exceed_the_budget():
     rounds_ = 60
     student = kt.predictor(np.stack([np.arange(rounds_), np.zeros(rounds_)]), axis=0)
