@@ -206,6 +206,7 @@ def test_length_counts_what_comes_before_the_end():
         (lambda: DISTIL.but(clip=3), "2 parts of DistIL have a setting 'clip'"),
         (lambda: Sampling(0, 4), "prompts must be a whole number >= 1"),
         (lambda: Sampling(1, 0), "group must be a whole number >= 1"),
+        (lambda: run(GAME, DISTIL.but(rate=[0.1, 0.2]), 1, seeds=3), r"rate of the teacher has shape \(2,\)"),
         (lambda: run(GAME, DISTIL, 0), "steps must be a whole number >= 1"),
         (lambda: run(GAME, GRPO, sampling=Sampling(8, 1)), "group of group-normalised advantages"),
         (lambda: run(BATCH, DISTIL, 1), "the task has none"),
