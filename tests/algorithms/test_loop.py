@@ -23,6 +23,7 @@ from distil_theory.algorithms import (
     agreement,
     cosines,
     first_order_error,
+    groups,
     named,
     run,
 )
@@ -124,6 +125,13 @@ def test_samples_point_where_expectations_do_as_the_batch_grows(algorithm):
         assert found.mean[-1] > 0.95
         assert found.of_mean[-1] > 0.995
         assert found.rollouts.tolist() == [8, 64, 512]
+
+
+def test_exact_groups_are_as_large_as_the_sampled_ones(monkeypatch):
+    sizes, real = [], groups.advantages
+    monkeypatch.setattr(groups, "advantages", lambda v, p, size, *more: sizes.append(size) or real(v, p, size, *more))
+    cosines(GAME, GRPO, (2,), group=3, repeats=2)
+    assert set(sizes) == {3}
 
 
 def test_sampled_runs_learn_and_repeat():
