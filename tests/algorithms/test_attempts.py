@@ -24,7 +24,11 @@ def student(game, batch, seed=0):
 def test_the_law_of_feedback_is_that_of_a_game_whose_reference_is_the_student(feedback):
     game = with_feedback(SUM, feedback)
     task, pi = Task.of(game, own_attempts=True), student(game, 2)
-    got = task.attempted_by(pi).initial
+    assert task.initial_of.shape[0] == 2  # the law of before is known, and must not stay
+    here = task.attempted_by(pi)
+    got = here.initial
+    np.testing.assert_array_equal(here.initial_of.sum(axis=0), got)
+    np.testing.assert_allclose(here.prompt_law, task.prompt_law + np.zeros(2))
     base = np.unique(SUM.mdp.observation, return_index=True)[1]
     own = student(SUM, 2)
     own[:, base] = pi[:, np.unique(game.mdp.observation, return_index=True)[1]]
