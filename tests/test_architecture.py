@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "distil_theory"
 LAYERS = [
     *("number_systems", "batching", "validate", "spec", "aliasing", "solve", "experts", "trajectories"),
-    *("divergences", "point", "objectives", "updates", "estimators", "instances", "online", "success"),
+    *("divergences", "point", "objectives", "updates", "estimators", "instances"),
+    *("online", "success", "algorithms"),
 ]
 
 

@@ -30,6 +30,8 @@ def run(program, x, modulus):
     stack = [x]
     try:
         for word in program:
+            if word == "HALT":
+                break
             if word == "PUSH1":
                 stack.append(1)
             elif word == "DUP":

@@ -1,8 +1,8 @@
 r"""A token MDP: a short program for a stack machine, instruction by instruction.
 
-The machine starts with the input on its stack; the output is what lies on top at the end. An instruction that finds
-too few items *fails*, and so does the program: no output, which is no error of ours. All numbers are whole, modulo
-`modulus`. A task is a function given by tests, input and output; a program is right if it passes all of them.
+The machine starts with the input on its stack; the output is what lies on top at the end, or at the first `HALT`. An
+instruction that finds too few items *fails*, and so does the program: no output, which is no error of ours. All numbers
+are whole, modulo `modulus`. A task is a function given by tests, input and output; a program is right if it passes all.
 *Several* programs are right (`DUP ADD NOP`, `NOP DUP ADD`, ...), and that is what a teacher can get wrong. What a
 verifier may say of a first attempt:
 
@@ -59,6 +59,7 @@ INSTRUCTIONS: dict[str, tuple[int, Callable[..., tuple[int, ...]]]] = {
     "SWAP": (2, lambda a, b: (b, a)),
     "POP": (1, lambda a: ()),
     "NOP": (0, lambda: ()),
+    "HALT": (0, lambda: ()),
 }
 """How many items an instruction takes from the top of the stack, and what it puts there instead (top last)."""
 
@@ -88,6 +89,8 @@ def execute(program: Sequence[str], x: int, modulus: int = 10) -> int | None:
     stack = [x % modulus]
     for name in program:
         check_choice("instruction", name, tuple(INSTRUCTIONS))
+        if name == "HALT":
+            break
         takes, effect = INSTRUCTIONS[name]
         if len(stack) < takes:
             return None
@@ -133,7 +136,7 @@ def stack_machine(
     tree = PrefixTree(validate.whole("number of instructions", len(names), 1), length)
     check_size(tree)
     tasks = _check_tasks(tasks, modulus)
-    programs = [[names[a] for a in z] for z in tree.finished()]
+    programs = [_up_to_halt([names[a] for a in z]) for z in tree.finished()]
     # passes[p][t, z]: does program z pass tests 0..t of task p?
     passes = [
         np.logical_and.accumulate([[execute(z, x, modulus) == out for z in programs] for x, out in task.tests])
@@ -148,10 +151,10 @@ def stack_machine(
         if feedback == "answer":
             return ("right",), passes[p][-1]
         if feedback == "solution":
-            return ("is", *programs[shown[p]]), np.arange(tree.answers) == shown[p]
+            return ("is", *programs[shown[p]]), np.array([z == programs[shown[p]] for z in programs])
         failed = np.flatnonzero(~passes[p][:, place])
         if feedback == "outcome":
-            this = np.arange(tree.answers) == place
+            this = np.array([z == programs[place] for z in programs])
             return ("not" if len(failed) else "is", *programs[place]), ~this if len(failed) else this
         last = failed[0] if len(failed) else len(passes[p]) - 1
         told = [(";", "f", str(x), "=", str(out)) for x, out in tasks[p].tests[: last + 1]]
@@ -159,7 +162,16 @@ def stack_machine(
 
     words = (*names, *(task.name for task in tasks), *WORDS, *map(str, range(modulus)))
     items = [Problem(task.name, (task.name,), done[-1]) for task, done in zip(tasks, passes, strict=True)]
-    return build(words, tree, items, verdict, reference=reference, weights=weights, numbers=numbers)
+    halt = names.index("HALT") if "HALT" in names else None
+    return build(words, tree, items, verdict, reference=reference, weights=weights, numbers=numbers, halt=halt)
+
+
+def _up_to_halt(program: list[str]) -> list[str]:
+    """The program with nothing but HALT after the first: what is not run makes no difference."""
+    if "HALT" not in program:
+        return program
+    end = program.index("HALT")
+    return program[:end] + ["HALT"] * (len(program) - end)
 
 
 def _check_tasks(tasks: Any, modulus: int) -> list[Task]:

@@ -34,15 +34,25 @@ Verdict = tuple[tuple[str, ...], np.ndarray]
 """What a verifier says, as words, and the answers that agree with it, booleans `(answers,)`."""
 
 
+class Said(NamedTuple):
+    """One of several things that a verifier may say: words, the likelihood of hearing this for each wanted answer
+    `(answers,)` (booleans, or exact numbers `>= 0` up to a factor), and the chance of its being said."""
+
+    words: tuple[str, ...]
+    likelihood: np.ndarray
+    chance: Any
+
+
 def build(
     words: Sequence[str],
     tree: PrefixTree,
     problems: Sequence[Problem],
-    verdict: Callable[[int, tuple[int, ...]], Verdict],
+    verdict: Callable[[int, tuple[int, ...]], Verdict | list[Said]],
     *,
     reference: Array | None = None,
     weights: Any = None,
     numbers: str = "float64",
+    halt: int | None = None,
 ) -> TokenMDP:
     """A token MDP from its problems and its verifier.
 
@@ -50,12 +60,13 @@ def build(
         words: text of the tokens; the first `tree.tokens` are the actions.
         tree: the prefixes.
         problems: prompts, right answers and rewards.
-        verdict: of a problem's index and a first attempt: what the verifier says. Of several wordings of one set the
-            shortest is kept.
+        verdict: of a problem's index and a first attempt: what the verifier says, or a list of what it may say, with
+            chances that sum to one. Of several wordings of one set (or likelihood) the shortest is kept.
         reference: who makes the first attempt: a policy `(H,O,A)` over (problem, prefix), that is, one of the same
             MDP without feedback; default: uniform tokens.
         weights: law of the problems; default: uniform.
         numbers: `"float64"` or `"rational"`.
+        halt: token that ends an answer early; the verifier must not care for what is written after it.
 
     Raises:
         ValueError: bad sizes, reference, weights or number system; the message says what and where.
@@ -68,14 +79,24 @@ def build(
     validate.distribution("weights", rho, ["problem"], 0)
     first = _reference(reference, tree, count, numbers)
     # one hidden value per revealed set: {set: (words, set, probability)}
-    values: list[dict[bytes, tuple[tuple[str, ...], np.ndarray, Any]]] = [{} for _ in problems]
+    values: list[dict[Any, tuple[tuple[str, ...], np.ndarray, Any]]] = [{} for _ in problems]
+    heard_after: list[dict[Any, dict[int, Any]]] = [{} for _ in problems]
     for p, value in enumerate(values):
-        for y, chance in zip(tree.finished(), tree.law(first, p * tree.size), strict=True):
+        for i, (y, chance) in enumerate(zip(tree.finished(), tree.law(first, p * tree.size), strict=True)):
             if chance != 0:
-                said, agree = verdict(p, y)
-                known = value.get(agree.tobytes(), (said, agree, chance * 0))
-                value[agree.tobytes()] = (min(said, known[0], key=len), agree, known[2] + chance)
+                heard = verdict(p, y)
+                for said, agree, share in [Said(*heard, None)] if isinstance(heard, tuple) else heard:
+                    key = agree.tobytes() if agree.dtype == bool else tuple(agree)
+                    known = value.get(key, (said, agree, chance * 0))
+                    once = pair[1] if share is None else ns.convert(share, numbers)[()]
+                    value[key] = (min(said, known[0], key=len), agree, known[2] + chance * once)
+                    attempts = heard_after[p].setdefault(key, {})
+                    attempts[i] = attempts.get(i, pair[0]) + once
     table = [list(value.values()) for value in values]
+    says = [np.full((len(value), tree.answers), pair[0]) for value in values]
+    for matrix, heard_of in zip(says, heard_after, strict=True):
+        for row, attempts in zip(matrix, heard_of.values(), strict=True):
+            row[np.array(list(attempts))] = list(attempts.values())
     contexts = [(p, agree) for p, value in enumerate(table) for _, agree, _ in value]
     states, end = len(contexts) * tree.size + 1, len(contexts) * tree.size
     if states**2 * tree.tokens > MOST_ENTRIES:
@@ -90,7 +111,7 @@ def build(
     nothing = pair[np.zeros((1, tree.tokens), dtype=int)]  # at the end there is nothing to earn
     rewards = [tree.at_the_end(x.right) if x.reward is None else x.reward for x in problems]
     reward = np.concatenate([*(ns.convert(rewards[p], numbers) for p, _ in contexts), nothing])
-    consistent = np.concatenate([*(pair[tree.at_the_end(agree)] for _, agree in contexts), nothing])
+    consistent = np.concatenate([*(_judged(tree, agree, pair, numbers) for _, agree in contexts), nothing])
     initial = np.full(states, pair[0])
     initial[: end : tree.size] = [rho[p] * chance for p, value in enumerate(table) for _, _, chance in value]
     seen = np.append(np.concatenate([p * tree.size + np.arange(tree.size) for p, _ in contexts]), count * tree.size)
@@ -105,8 +126,19 @@ def build(
         hints=tuple(tuple(tuple(ids[word] for word in said) for said, _, _ in value) for value in table),
         law=tuple(_frozen(np.array([chance for _, _, chance in value])) for value in table),
         right=tuple(_frozen(x.right) for x in problems),
-        agree=tuple(tuple(_frozen(agree) for _, agree, _ in value) for value in table),
+        agree=tuple(tuple(_frozen(np.asarray(agree != 0)) for _, agree, _ in value) for value in table),
+        says=tuple(_frozen(matrix) for matrix in says),
+        halt=halt,
     )
+
+
+def _judged(tree: PrefixTree, likelihood: np.ndarray, pair: Array, numbers: str) -> Array:
+    """The likelihood of each finished answer at its last token, `(size, tokens)`; `pair` are 0 and 1."""
+    if likelihood.dtype == bool:
+        return pair[tree.at_the_end(likelihood)]
+    table = pair[np.zeros((tree.size, tree.tokens), dtype=int)]
+    table[tree.start(tree.length - 1) :] = ns.convert(likelihood, numbers).reshape(-1, tree.tokens)
+    return table
 
 
 def check_size(tree: PrefixTree) -> None:

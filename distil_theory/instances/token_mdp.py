@@ -68,7 +68,8 @@ class TokenMDP:
 
     Attributes:
         mdp: the problem `(H, S, A)`; the student observes (problem, prefix), not the feedback.
-        consistent: reward `(H,S,A)`: 1 for finishing an answer that agrees with the feedback.
+        consistent: reward `(H,S,A)`: 1 for finishing an answer that agrees with the feedback; if what is said may be
+            wrong, its likelihood for that answer, up to a factor (`feedback`).
         tree: the prefixes.
         vocabulary: text of every token id; the first `A` are the actions, the others occur in prompts and feedback.
         problems: a name each.
@@ -76,7 +77,10 @@ class TokenMDP:
         hints: token ids that only the teacher reads, per problem and feedback.
         law: probability of each feedback given the problem, an array per problem.
         right: answers that are right, booleans `(answers,)` per problem.
-        agree: answers that agree, booleans `(answers,)` per problem and feedback.
+        agree: answers that agree (that the feedback does not rule out), booleans `(answers,)` per problem and feedback.
+        says: probability of each feedback for each first attempt, `(values, answers)` per problem; an attempt that the
+            reference never makes has zeros.
+        halt: token that ends an answer early, if there is one; what is written after it does not count.
     """
 
     mdp: TabularMDP
@@ -89,6 +93,8 @@ class TokenMDP:
     law: tuple[Array, ...]
     right: tuple[np.ndarray, ...]
     agree: tuple[tuple[np.ndarray, ...], ...]
+    says: tuple[Array, ...] = ()
+    halt: int | None = None
 
     @property
     def feedback(self) -> tuple[tuple[str, ...], ...]:
@@ -181,6 +187,13 @@ class TokenMDP:
         seen = dict(zip(self.mdp.observation.tolist(), states, strict=True))
         actions = self.vocabulary[: self.tree.tokens]
         return Names(states, (actions,) * len(states), tuple(seen[o] for o in sorted(seen)), (*feedback, ""))
+
+    @property
+    def halted(self) -> np.ndarray:
+        """Whether the answer has ended before its last token, booleans `(S,)`; `end` has."""
+        prefixes = [self.tree.prefix(i) for i in range(self.tree.size)]
+        ended = [self.halt in prefix for prefix in prefixes] if self.halt is not None else [False] * len(prefixes)
+        return np.append(np.tile(ended, self.mdp.shape[1] // self.tree.size), True)
 
     @cached_property
     def judged(self) -> TabularMDP:
