@@ -25,12 +25,14 @@ reproduce: $(CORE)
 	$(BIN)/python -m experiments.algorithms
 	$(BIN)/python -m experiments.ablations
 	$(BIN)/python -m experiments.covariance
+	$(BIN)/python -m experiments.regret
+	$(BIN)/python -m experiments.pass_at_n
 
 test: $(TEST)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 mutation: $(TEST)
 	$(PIP_INSTALL) -e '.[mutation]'

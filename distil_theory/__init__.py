@@ -1,6 +1,17 @@
 """Verify the theory of distilling from rich feedback (DistIL, arXiv 2606.05152)."""
 
+from typing import Any
+
 from distil_theory.spec import Bandit, TabularMDP, stack
 
 __version__ = "0.1.0"
-__all__ = ["Bandit", "TabularMDP", "__version__", "stack"]
+__all__ = ["Bandit", "TabularMDP", "__version__", "audit", "stack"]
+
+
+def __getattr__(name: str) -> Any:
+    """`distil_theory.audit`, imported when it is asked for: its libraries take a second to load."""
+    if name == "audit":
+        from distil_theory.auditing import audit
+
+        return audit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

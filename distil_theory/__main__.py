@@ -1,4 +1,4 @@
-"""`python -m distil_theory verify | check`: the command line; each command lives in a module of its own."""
+"""`python -m distil_theory verify | check | audit`: the command line; each command lives in a module of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from distil_theory import checker
+from distil_theory.auditing import command
 from distil_theory.claims import ledger
 
 
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify = commands.add_parser("verify", help="verify the claims: derivations, instances, certificates")
     ledger.add_arguments(verify)
     verify.set_defaults(run=ledger.main)
+    audit = commands.add_parser("audit", help="find out what a loss really computes")
+    command.add_arguments(audit)
+    audit.set_defaults(run=command.main)
     options = parser.parse_args(arguments)
     return int(options.run(options))
 

@@ -30,8 +30,7 @@ def pool(mdp: TabularMDP, x: Array) -> Array:
     """Sum of `(H,S,...)` over the states behind each observation: `(H,O,...)`."""
     if not mdp.aliased:
         return visible(mdp, x)
-    o = np.asarray(mdp.observation)
-    return ns.stack([x[:, np.flatnonzero(o == k)].sum(axis=1) for k in range(mdp.observations)], axis=1)
+    return ns.stack([x[:, states].sum(axis=1) for states in mdp.behind], axis=1)
 
 
 def belief(mdp: TabularMDP, occupancy: Array) -> Array:

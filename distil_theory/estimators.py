@@ -147,7 +147,8 @@ def mean_weight(mdp: TabularMDP, student: Array, expert: Array, clip: float = fl
     p = trajectories.probability(mdp, student, every)
     mass = prefix_weights(mdp, student, expert, every, clip) * p
     at = np.arange(mdp.shape[1])[:, None] == every.states[:, None]
-    there, total = (1 * at * p).sum(axis=2), (1 * at * mass[:, None]).sum(axis=2)
+    nothing = p * 0
+    there, total = (ns.where(at, x, nothing).sum(axis=2) for x in (p, mass[:, None]))
     never = ns.iszero(there)
     return ns.where(never, total * 0, total / ns.where(never, there * 0 + 1, there))
 

@@ -9,8 +9,7 @@ on the supremum, whatever happens: every answer is made feasible to rounding and
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,17 +144,16 @@ def _feasible(
     return reward, student, ratio
 
 
-def _diverse(points: Points, loss: np.ndarray, count: int) -> Iterator[int]:
+def _diverse(points: Points, loss: np.ndarray, count: int) -> np.ndarray:
     """The best starts, at most `PER_KIND` of each kind: which actions are right, and on which the expert gains."""
     reward, _, ratio = points
-    kinds: Counter[tuple] = Counter()
-    for i in np.argsort(-loss):
-        kind = tuple(sorted(zip(reward[:, i] > 0.5, ratio[:, i] > 1, strict=True)))
-        if kinds[kind] < PER_KIND:
-            kinds[kind] += 1
-            yield int(i)
-        if kinds.total() == count:
-            return
+    order = np.argsort(-loss)
+    actions = 2 * (reward[:, order] > 0.5) + (ratio[:, order] > 1)
+    kind = ((len(reward) + 1) ** actions).sum(axis=0)  # how many actions are of each of four sorts
+    together = np.argsort(kind, kind="stable")
+    _, first, size = np.unique(kind[together], return_index=True, return_counts=True)
+    place = np.arange(len(kind)) - np.repeat(first, size)  # among those of its kind
+    return order[np.sort(together[place < PER_KIND])][:count]
 
 
 def _ascend(loss: Any, start: Points, gap: float, low: float, high: float) -> Points:

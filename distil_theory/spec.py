@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,15 @@ class TabularMDP:
         """`B`, the trailing axes; `()` for a single MDP."""
         return tuple(self.reward.shape[3:])
 
-    @property
+    @cached_property
     def observations(self) -> int:
         """`O`, the number of distinct observations."""
         return int(self.observation.max()) + 1
+
+    @cached_property
+    def behind(self) -> tuple[np.ndarray, ...]:
+        """The states behind each observation."""
+        return tuple(np.flatnonzero(self.observation == o) for o in range(self.observations))
 
     @property
     def aliased(self) -> bool:

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "distil_theory"
 LAYERS = [
     *("number_systems", "batching", "validate", "spec", "aliasing", "solve", "experts", "trajectories"),
     *("divergences", "point", "objectives", "updates", "estimators", "instances"),
+    *("online", "success", "algorithms"),
 ]
 
 

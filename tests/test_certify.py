@@ -23,6 +23,8 @@ from distil_theory.claims import CLAIMS
 from distil_theory.gallery import GALLERY
 from distil_theory.spec import Bandit, TabularMDP
 
+pytestmark = pytest.mark.long
+
 FILES = sorted(GALLERY.glob("*.json"))
 NAMES = {text: name for name, text in GENERATORS.items()}
 MUTATIONS = 10_000

@@ -16,6 +16,8 @@ from distil_theory.characterise import Affine, Supported, characterise, safe_ste
 from distil_theory.divergences import CATALOGUE, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL, TOTAL_VARIATION, FDivergence
 from distil_theory.misleading import Counterexample, certified, smooth
 
+pytestmark = pytest.mark.long
+
 RATIONALS = [Fraction(x) for x in ("1/10", "1/3", "1/2", "3", "10")]
 
 

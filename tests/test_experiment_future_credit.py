@@ -22,7 +22,7 @@ from tests.quick import quick_run
 TABLES = ("fork", "learning", "steps", "signs", "bound", "bound_counts", "trap", "length", "length_limits", "leak",
           "leak_rates", "hints", "frontier", "errors", "crossings")  # fmt: skip
 LOG2 = np.log(2)
-pytestmark = pytest.mark.timeout(900)  # the quick run takes 40 s of one processor, which may be shared
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the quick run may share its processor
 
 
 @pytest.fixture(scope="module")

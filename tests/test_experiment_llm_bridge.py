@@ -11,7 +11,7 @@ from experiments.llm_bridge_cases import GAMES, OBJECTIVES, OPTIMISERS, WIDTHS, 
 from experiments.llm_bridge_tables import better, curves, order, shares, signs
 from tests.quick import quick_run
 
-pytestmark = pytest.mark.timeout(1200)  # against hanging only: the quick run may share its processor
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]  # the quick run may share its processor
 TABLES = (
     *("networks", "gradients", "order", "signs", "steps", "exceptions", "lowered"),
     *("noise", "damping", "training", "estimators"),

@@ -15,6 +15,8 @@ from distil_theory import instances, objectives, solve
 from distil_theory.divergences import BY_NAME
 from experiments import harness, monotonicity, monotonicity_plots
 
+pytestmark = pytest.mark.long
+
 PANELS = [
     "monotonicity",
     "monotonicity_returns",

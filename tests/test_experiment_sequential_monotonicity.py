@@ -15,7 +15,7 @@ from experiments import sequential_monotonicity as experiment
 from experiments import sequential_sweeps as sweeps
 from tests.quick import quick_run
 
-pytestmark = pytest.mark.timeout(1200)  # against hanging only: the quick run may share its processor
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]  # the quick run may share its processor
 TABLES = ("horizon", "steps", "curves", "curve_marks", "safe_gaps", "failures", "feedback", "band", "needed")
 
 

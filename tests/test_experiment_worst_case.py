@@ -11,6 +11,8 @@ from distil_theory.worst_case import Curve, largest_gap
 from experiments import harness, worst_case
 from tests.quick import quick_run
 
+pytestmark = pytest.mark.long
+
 TABLES = ("", "_curves", "_steps", "_safe_gap", "_instances", "_boundary", "_counterexamples")
 
 

@@ -25,6 +25,8 @@ from distil_theory.prevalence import (
 from distil_theory.spec import Bandit
 from distil_theory.strategies import bandits, pairs
 
+pytestmark = pytest.mark.long
+
 FIELDS = ("reward", "student", "expert")
 ACTIONS = pytest.mark.parametrize("actions", [2, 3, 5])
 

@@ -10,6 +10,8 @@ from distil_theory.search import Setting, natural_loss, worst_bandit, worst_band
 from distil_theory.spec import Bandit
 from distil_theory.worst_case import Curve, largest_gap
 
+pytestmark = pytest.mark.long
+
 RANGES = [(0.5, 1.4), (0.2, 2.5), (0.1, 4.0), (0.02, 10.0), (0.0, 4.0)]
 SHARES = [0.01, 0.2, 0.6, 1.0]
 ROUNDING = 1e-9

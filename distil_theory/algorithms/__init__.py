@@ -12,9 +12,15 @@ r"""The complete loop of DistIL beside its rivals (THEORY section 13): one loop,
     cloning         expert      forward cross-entropy to labels, at the expert's states
 
 `run` does it with exact expectations or with rollouts: `Disagreement` and `Outcome` turn either into a `Push`, and what
-follows cannot tell them apart. Students train side by side along the last axis.
+follows cannot tell them apart. Students train side by side along the last axis:
+
+    game = with_feedback(token_sum(2, 2, feedback="none"), Feedback("trace", noise="1/10"))
+    record = run(Task.of(game), DISTIL.but(eta=0.2), 100)                                      # exact
+    record = run(game, SDPO, 100, sampling=Sampling(prompts=8, group=8), seeds=50)            # rollouts, 50 seeds
+    record.returns, record.drops(), record.pass_at(8), agreement(record)
 """
 
+from distil_theory.algorithms.attempts import answer_law
 from distil_theory.algorithms.diagnostics import agreement, cosines, first_order_error
 from distil_theory.algorithms.disagreement import Disagreement
 from distil_theory.algorithms.loop import Algorithm, Run, run
@@ -59,6 +65,7 @@ __all__ = [
     "Teacher",
     "Update",
     "agreement",
+    "answer_law",
     "cosines",
     "first_order_error",
     "named",

@@ -1,27 +1,51 @@
-"""Feedback on the student's own first attempts: as the student changes, so does the law of what the teacher reads."""
+"""Answers of many students at once, and feedback on their own first attempts.
+
+As a student changes, so does what it attempts, and with it the law of what its teacher reads.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from distil_theory import number_systems as ns
+from distil_theory import solve
+from distil_theory.instances.prefixes import PrefixTree
 from distil_theory.instances.token_mdp import TokenMDP
 
-if TYPE_CHECKING:
-    from distil_theory.algorithms.tasks import Task
+
+def answer_law(game: TokenMDP, policy: np.ndarray) -> np.ndarray:
+    """Probability of every finished answer `(problems, answers, *B)`, in the order of `game.tree.finished()`.
+
+    Args:
+        game: a token MDP.
+        policy: a student's `(H,S,A,*B)`, alike whatever the feedback.
+
+    Raises:
+        ValueError: a policy that does not fit.
+    """
+    pi = solve.check_policy(game.mdp, policy, "student")
+    roots = [game.state_index(p, 0, ()) for p in range(len(game.problems))]
+    return np.stack([_law(game.tree, pi, root) for root in roots])
+
+
+def _law(tree: PrefixTree, pi: np.ndarray, root: int) -> np.ndarray:
+    law = np.ones((1, *pi.shape[3:]))
+    for h in range(tree.length):
+        rows = pi[h, root + tree.start(h) : root + tree.start(h + 1)]
+        law = (law[:, None] * rows).reshape(-1, *pi.shape[3:])
+    return law
 
 
 class Attempts(NamedTuple):
     """The channel from first attempts to feedback: per problem the first state of each value of its feedback, the
-    probability of the problem, and `P(feedback | attempt) (values, answers)`; `last`, where the last tokens of answers
-    are written, as an offset from the first state."""
+    probability of the problem, and `P(feedback | attempt) (values, answers)`."""
 
+    tree: PrefixTree
     roots: tuple[np.ndarray, ...]
     weights: tuple[float, ...]
     says: tuple[np.ndarray, ...]
-    last: slice
 
     @classmethod
     def of(cls, game: TokenMDP) -> Attempts:
@@ -31,16 +55,11 @@ class Attempts(NamedTuple):
         roots = tuple((start + np.arange(n)) * size for start, n in zip(first, counts, strict=True))
         initial = ns.convert(game.mdp.initial, "float64")
         says = tuple(ns.convert(matrix, "float64") for matrix in game.says)
-        last = slice(game.tree.start(game.tree.length - 1), size)
-        return cls(roots, tuple(float(initial[r].sum()) for r in roots), says, last)
+        return cls(game.tree, roots, tuple(float(initial[r].sum()) for r in roots), says)
 
-    def initial(self, task: Task, pi: np.ndarray) -> np.ndarray:
+    def initial(self, pi: np.ndarray) -> np.ndarray:
         """Law of the first state `(S,B)` if the student `(H,S,A,B)` makes the attempts."""
-        begin = np.zeros((pi.shape[1], pi.shape[3]))
-        begin[[r[0] for r in self.roots]] = 1
-        flow = task.forward(pi, begin)[-1][:, None] * pi[-1]
-        out = np.zeros_like(begin)
+        out = np.zeros((pi.shape[1], pi.shape[3]))
         for roots, weight, says in zip(self.roots, self.weights, self.says, strict=True):
-            answers = flow[roots[0] + self.last.start : roots[0] + self.last.stop].reshape(says.shape[1], -1)
-            out[roots] = weight * (says @ answers)
+            out[roots] = weight * (says @ _law(self.tree, pi, roots[0]))
         return out

@@ -25,8 +25,8 @@ def expansion(task: Task, pi: np.ndarray, move: np.ndarray) -> tuple[np.ndarray,
     first = pi * c
     second = pi * (c**2 - (pi * c**2).sum(axis=2, keepdims=True))
     _, q = task.backward(pi, task.reward)
-    # what a state adds to v' and v'' is a reward, whatever the action: sum_a pi = 1
-    own = (first * q).sum(axis=2, keepdims=True)
-    slope, after = task.backward(pi, own)
-    bend, _ = task.backward(pi, (second * q + 2 * first * (after - own)).sum(axis=2, keepdims=True))
+    # what a state adds to v' and v'' is a reward, whatever the action; so `after` is q' plus a constant per state, and
+    # the sum with p' does not see that
+    slope, after = task.backward(pi, (first * q).sum(axis=2, keepdims=True))
+    bend, _ = task.backward(pi, (second * q + 2 * first * after).sum(axis=2, keepdims=True))
     return (task.initial * slope[0]).sum(axis=0), (task.initial * bend[0]).sum(axis=0) / 2

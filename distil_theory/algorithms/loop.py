@@ -69,6 +69,13 @@ class Algorithm:
             parts[owners[0]][key] = value
         return replace(made, **{part: replace(getattr(made, part), **new) for part, new in parts.items() if new})
 
+    def check_batch(self, batch: int) -> None:
+        """Raises `ValueError` if a setting is an array of another length than the batch."""
+        for part in ("teacher", "objective", "update"):
+            for key, value in self.settings(part).items():
+                if isinstance(value, np.ndarray | list | tuple) and np.shape(value) != (batch,):
+                    raise ValueError(f"{key} of the {part} has shape {np.shape(value)}, the batch is ({batch},)")
+
     def settings(self, part: str) -> dict[str, Any]:
         """The settings of `"teacher"`, `"objective"` or `"update"`, by name; a teacher that is not there has none."""
         choice = getattr(self, part)
@@ -133,7 +140,7 @@ def run(
     seed: int = 0,
     keep: Any = (),
 ) -> Run:
-    """Trains students side by side.
+    """Trains students side by side. Numbers among the settings may be arrays, one for each student of the batch.
 
     Args:
         problem: a `Task`, or what `Task.of` takes; single or with one batch axis.
@@ -156,6 +163,7 @@ def run(
         validate.whole("sampling.group of group-normalised advantages", sampling.group, 2)
     if algorithm.teacher is not None:
         algorithm.teacher.check(task)
+    algorithm.check_batch(theta.shape[3])
     rng = np.random.default_rng(validate.whole("seed", seed, 0))
     memory: dict[str, Array] = {}
     model = pi = spread(task.mdp, np.exp(theta))

@@ -110,7 +110,7 @@ class Task:
             return self
         here = copy.copy(self)
         here.__dict__.pop("initial_of", None)
-        here.__dict__["initial"] = self.attempts.initial(self, pi)
+        here.__dict__["initial"] = self.attempts.initial(pi)
         return here
 
     @cached_property

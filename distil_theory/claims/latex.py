@@ -19,7 +19,7 @@ SIGNS = {c: rf"\{c}" for c in "{}$&#%_"} | {"\\": r"\setminus ", "^": r"\wedge "
 SIGNS |= {"<=": r"\le ", ">=": r"\ge ", "->": r"\to ", "<(": r"\langle ", ">)": r"\rangle "}
 """In a formula."""
 OPERATORS = ("exp", "in", "log", "max", "min", "sum")
-GREEK = ("alpha", "beta", "chi", "delta", "eta", "lambda", "pi", "psi", "rho", "theta", "Lambda")
+GREEK = ("alpha", "beta", "chi", "delta", "eta", "lambda", "mu", "pi", "psi", "rho", "theta", "Lambda")
 NAMES = {x: rf"\{x} " for x in GREEK + OPERATORS} | {"lam": r"\lambda ", "chi2": r"\chi^2", "deta": r"d\eta "}
 TOKEN = re.compile(r"<=|>=|->|[A-Za-z]+\d*\*?|\d+|'+|\s+|.", re.DOTALL)
 CLOSING = {"{": "}", "(": ")"}

@@ -11,7 +11,7 @@ from distil_theory import solve
 from distil_theory.divergences import FDivergence
 from distil_theory.number_systems import Array, convert, name
 from distil_theory.spec import Bandit, TabularMDP
-from distil_theory.three_points import A, F
+from distil_theory.three_points import A, F, is_zero
 
 
 def _f(u: Array) -> Array:
@@ -77,18 +77,7 @@ def rational(text: str) -> Any:
 
 def vanishes(expression: Any) -> bool:
     """Whether an expression, or every entry of an array, is identically zero."""
-    return all(_zero(sympy.sympify(e)) for e in np.asarray(expression, dtype=object).flat)
-
-
-def _zero(e: sympy.Expr) -> bool:
-    if sympy.expand(sympy.numer(sympy.together(e))) == 0:
-        return True
-    atoms = sorted(e.free_symbols | e.atoms(sympy.core.function.AppliedUndef), key=str)
-    somewhere = {atom: sympy.Rational(3 + 2 * i, 31 + 4 * i) for i, atom in enumerate(atoms)}
-    value = sympy.N(e.subs(somewhere, simultaneous=True), 30)
-    if value.is_number and abs(value) > 1e-15:
-        return False  # not zero here: no need to simplify a wrong formula
-    return bool(sympy.simplify(e) == 0)
+    return all(is_zero(sympy.sympify(e)) for e in np.asarray(expression, dtype=object).flat)
 
 
 def exact_bandit(reward: Array, student: Array, expert: Array) -> tuple[Bandit, Array, Array]:
@@ -96,9 +85,20 @@ def exact_bandit(reward: Array, student: Array, expert: Array) -> tuple[Bandit, 
     return Bandit(reward), (student / student.sum())[None, None], (expert / expert.sum())[None, None]
 
 
+def normalised(rows: Array) -> Array:
+    """Rows that sum to one up to rounding, exactly: the largest entry takes what is left.
+
+    Those of floats stay fractions with powers of two below, far quicker to add than what a division by the sum leaves.
+    """
+    flat = rows.reshape(-1, rows.shape[-1]).copy()
+    each, largest = np.arange(len(flat)), flat.argmax(axis=1)
+    flat[each, largest] += 1 - flat.sum(axis=1)
+    return flat.reshape(rows.shape)
+
+
 def exact_mdp(
     transition: Array, reward: Array, initial: Array, student: Array, expert: Array
 ) -> tuple[TabularMDP, Array, Array]:
     """One MDP with student and expert, in rationals; rows are normalised exactly."""
-    p, rho, pi, star = (x / x.sum(axis=-1, keepdims=True) for x in (transition, initial, student, expert))
+    p, rho, pi, star = map(normalised, (transition, initial, student, expert))
     return TabularMDP(p, reward, rho), pi, star

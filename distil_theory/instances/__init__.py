@@ -22,6 +22,7 @@ instance                           claim what goes wrong, with forward KL unless
 `spurious_disagreement`            10b   look ahead: a disagreement without consequences
 `entropy_trap`                     10c   look ahead with cross-entropy: the expert's own entropy
 `compounding_chain`                11    cloning: the student's states are not the expert's
+`unforgiving_chain`                11    DAgger: a slip cannot be made good
 `lagged_teacher`                   9     truthful feedback, averaged over past students: reverse KL fails
 `chance_ahead`                     18    truthful feedback, look ahead: chance
 `entropy_ahead`                    18    truthful feedback, look ahead: cross-entropy
@@ -47,7 +48,7 @@ from distil_theory.instances.bandits import (
     two_contexts,
 )
 from distil_theory.instances.base import Instance, exact_instance
-from distil_theory.instances.chains import better_somewhere, compounding_chain, horizon_chain
+from distil_theory.instances.chains import better_somewhere, compounding_chain, horizon_chain, unforgiving_chain
 from distil_theory.instances.doubt import doubtful_branch
 from distil_theory.instances.forks import aliased_fork, entropy_trap, risky_fork, spurious_disagreement
 from distil_theory.instances.garnet import garnet
@@ -99,12 +100,13 @@ __all__ = [
     "tested_program",
     "two_contexts",
     "unfamiliar_program",
+    "unforgiving_chain",
 ]
 
 INSTANCES = (
     *(teaching_bandit, euclidean_bandit, aliased_contexts, two_contexts),
     *(success_euclidean, success_euclidean_js, success_aliased),
-    *(risky_fork, horizon_chain, better_somewhere, compounding_chain),
+    *(risky_fork, horizon_chain, better_somewhere, compounding_chain, unforgiving_chain),
     *(aliased_fork, spurious_disagreement, entropy_trap, privileged_grid),
     *(lagged_teacher, chance_ahead, entropy_ahead, reward_before_the_end, doubtful_branch),
     *(rare_way, lost_way, lucky_way),

@@ -97,3 +97,30 @@ def compounding_chain(horizon: int = 10, error: Any = "1/100", off_path: Any = N
         "a cloned student loses error H^2 / 2; one as good on the states it visits itself loses error H",
         ["on the path: stay, leave", "off the path: stay off, return"],
     )
+
+
+def unforgiving_chain(horizon: int = 10, error: Any = "1/100") -> Instance:
+    """Claim 11: where a slip cannot be made good, the student's own states do not help.
+
+    State 0 is the path: action 0 stays on it and earns 1, action 1 leaves it for ever. State 1 is off the path and
+    earns nothing, whatever one does. The expert earns `H`; one mistake costs all that is left, so the recoverability is
+    `mu = H`. A student that is wrong with probability `error` everywhere loses
+
+        gap = sum_{h=1}^{H} (1 - (1 - error)^h)  =  error H(H+1)/2 + O(error^2),
+
+    as much as the cloned student of `compounding_chain`, although it errs as rarely on its own states.
+
+    Args:
+        horizon: `H`.
+        error: probability of the wrong action.
+    """
+    steps = validate.whole("horizon", horizon, 1)
+    error = rational("error", error)
+    return exact_instance(
+        "unforgiving_chain",
+        TabularMDP(moves(lambda h, s, a: s or a, steps, 2, 2), [[[1, 0], [0, 0]]] * steps, [1, 0]),
+        [[biased(1 - error), biased(1 - error)]] * steps,
+        [[[1, 0], [1, 0]]] * steps,
+        "a slip costs all that is left: errors error on its own states lose error H^2 / 2, too",
+        ["on the path: stay, leave", "off the path: wait, look"],
+    )

@@ -17,7 +17,7 @@ kind                `m(y, z)`                                                   
 =================== ======================================================================== =======================
 
 With probability `noise` the verifier has looked up the wrong answer, a random one, and judges by that. With probability
-`1 - fraction` it says nothing. The teacher knows all this, so what it hears, `F`, has a *likelihood*
+`1 - fraction` it says nothing, each time anew. The teacher knows all this, so what it hears, `F`, has a *likelihood*
 
     l_F(z) = P(F | attempt y, z is wanted) = (1 - noise) 1[m(y,z) = F] + noise (share of answers z' with m(y,z') = F),
 

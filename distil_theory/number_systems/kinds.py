@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import flint
@@ -45,6 +46,12 @@ def name(x: Array) -> str:
     raise TypeError(f"{type(first).__name__} belongs to none of the number systems {', '.join(NAMES)}")
 
 
+@lru_cache(maxsize=2**14)
+def _from_text(x: str) -> flint.fmpq:
+    q = Fraction(x)
+    return flint.fmpq(q.numerator, q.denominator)
+
+
 def _to_fmpq(x: Any) -> flint.fmpq:
     if isinstance(x, flint.fmpq):
         return x
@@ -53,7 +60,7 @@ def _to_fmpq(x: Any) -> flint.fmpq:
             raise TypeError(f"{x} is not a rational number")
         x = Fraction(x)  # every float is a rational: exact
     if isinstance(x, str | np.integer):
-        x = Fraction(str(x))
+        return _from_text(str(x))
     if _is_symbolic(x) and x.is_Rational:
         x = Fraction(int(x.p), int(x.q))
     if isinstance(x, int | Fraction):

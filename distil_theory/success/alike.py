@@ -18,8 +18,9 @@ Jensen-Shannon, `h = log(1 + beta u)`, rests where `E[h|a]` is the same for ever
 a Bose-Einstein law. `beta -> 0` is forward CE and gives `p = w`; `beta = 1` is Jensen-Shannon, also for the fixed
 teacher with `e = 0`; `beta -> inf` is reverse KL, `R = (1-e)/e`. Plain RL ends at the heaviest prompt.
 
-`p_a / w_a` grows with `w_a` here, and *one* crossing follows (claim 12d): at N = 1 the sharper student is at least as
-good, from some N on the mixture `w` is better.
+There `p_a / w_a` grows with `w_a`, and *one* crossing follows (claim 12d): at N = 1 the sharper student is at least as
+good, from some N on the mixture `w` is better. The geometric mean is sharper for small `e` only: the lightest prompts
+get more than their weight.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from __future__ import annotations
 from math import comb, factorial
 
 import numpy as np
-from scipy.stats import binom, poisson
 
 from distil_theory import number_systems as ns
 from distil_theory.number_systems import Array
@@ -54,6 +53,8 @@ def plurality(weights: Array, rewards: Array) -> Array:
 def independent(law: Array, n: int) -> tuple[Array, Array]:
     """Weights `(A, N+1, *B)` of `n` independent answers of law `(A, *B)`, and what to divide the sum by."""
     if ns.name(law) == "float64":  # times exp(-N) N^N: Poisson probabilities, which neither overflow nor vanish
+        from scipy.stats import poisson  # here, for it takes as long to import as all else
+
         count = np.arange(n + 1).reshape(1, -1, *[1] * (law.ndim - 1))
         return poisson.pmf(count, n * law[:, None]), poisson.pmf(n, n)
     one = law * 0 + 1
@@ -66,6 +67,8 @@ def independent(law: Array, n: int) -> tuple[Array, Array]:
 def without_replacement(counts: np.ndarray, k: int, n: int, numbers: str) -> tuple[Array, Array]:
     """Weights of `n` out of `k` answers of which `counts (A, *B)` are equal, and what to divide the sum by."""
     if numbers == "float64":  # times theta^N (1-theta)^(k-N): binomial probabilities
+        from scipy.stats import binom
+
         drawn = np.arange(n + 1).reshape(1, -1, *[1] * (counts.ndim - 1))
         return binom.pmf(drawn, counts[:, None], n / k), binom.pmf(n, k, n / k)
     ways = np.stack([np.frompyfunc(lambda c, j=j: comb(int(c), j), 1, 1)(counts) for j in range(n + 1)], axis=1)

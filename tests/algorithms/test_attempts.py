@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distil_theory import solve
-from distil_theory.algorithms import DISTIL, DISTIL_CE_TO_GO, DISTIL_KL_TO_GO, GRPO, Sampling, Task, run
+from distil_theory.algorithms import DISTIL, DISTIL_CE_TO_GO, DISTIL_KL_TO_GO, GRPO, Sampling, Task, answer_law, run
 from distil_theory.instances import garnet
 from distil_theory.instances.feedback import KINDS, Feedback, with_feedback
 from distil_theory.instances.stack_machine import DOUBLE, execute, stack_machine
@@ -24,7 +24,11 @@ def student(game, batch, seed=0):
 def test_the_law_of_feedback_is_that_of_a_game_whose_reference_is_the_student(feedback):
     game = with_feedback(SUM, feedback)
     task, pi = Task.of(game, own_attempts=True), student(game, 2)
-    got = task.attempted_by(pi).initial
+    assert task.initial_of.shape[0] == 2  # the law of before is known, and must not stay
+    here = task.attempted_by(pi)
+    got = here.initial
+    np.testing.assert_array_equal(here.initial_of.sum(axis=0), got)
+    np.testing.assert_allclose(here.prompt_law, task.prompt_law + np.zeros(2))
     base = np.unique(SUM.mdp.observation, return_index=True)[1]
     own = student(SUM, 2)
     own[:, base] = pi[:, np.unique(game.mdp.observation, return_index=True)[1]]
@@ -37,6 +41,16 @@ def test_the_law_of_feedback_is_that_of_a_game_whose_reference_is_the_student(fe
                 assert got[place, b] == pytest.approx((1 + p) / 3 * known[words])
     fixed = Task.of(game)
     assert fixed.attempted_by(pi) is fixed
+
+
+def test_the_law_of_answers_is_that_of_each_student():
+    game = with_feedback(SUM, Feedback("trace"))
+    pi = student(game, 3)
+    law = answer_law(game, pi)
+    assert law.shape == (2, 4, 3)
+    for p, b in np.ndindex(2, 3):
+        np.testing.assert_allclose(law[p, :, b], game.tree.law(pi[..., b], game.state_index(p, 0, ())))
+    np.testing.assert_allclose(answer_law(game, pi[..., 1]), law[..., 1])
 
 
 def test_says_sums_to_one_over_what_may_be_said():

@@ -23,6 +23,7 @@ from distil_theory.algorithms import (
     agreement,
     cosines,
     first_order_error,
+    groups,
     named,
     run,
 )
@@ -126,6 +127,13 @@ def test_samples_point_where_expectations_do_as_the_batch_grows(algorithm):
         assert found.rollouts.tolist() == [8, 64, 512]
 
 
+def test_exact_groups_are_as_large_as_the_sampled_ones(monkeypatch):
+    sizes, real = [], groups.advantages
+    monkeypatch.setattr(groups, "advantages", lambda v, p, size, *more: sizes.append(size) or real(v, p, size, *more))
+    cosines(GAME, GRPO, (2,), group=3, repeats=2)
+    assert set(sizes) == {3}
+
+
 def test_sampled_runs_learn_and_repeat():
     record = run(GAME, believed(DISTIL), 40, sampling=Sampling(4, 2), seeds=10, seed=3)
     assert record.returns.shape == (41, 10)
@@ -206,6 +214,7 @@ def test_length_counts_what_comes_before_the_end():
         (lambda: DISTIL.but(clip=3), "2 parts of DistIL have a setting 'clip'"),
         (lambda: Sampling(0, 4), "prompts must be a whole number >= 1"),
         (lambda: Sampling(1, 0), "group must be a whole number >= 1"),
+        (lambda: run(GAME, DISTIL.but(rate=[0.1, 0.2]), 1, seeds=3), r"rate of the teacher has shape \(2,\)"),
         (lambda: run(GAME, DISTIL, 0), "steps must be a whole number >= 1"),
         (lambda: run(GAME, GRPO, sampling=Sampling(8, 1)), "group of group-normalised advantages"),
         (lambda: run(BATCH, DISTIL, 1), "the task has none"),

@@ -44,6 +44,8 @@ def test_groups_share_their_prompt_and_batches_their_problem():
     prompts = game.mdp.observation[drawn.states[0]].reshape(5, 3, 4)
     assert (prompts == prompts[:, :1]).all()
     assert len(np.unique(prompts)) == 2
+    many = draw(Task.of(game), pi, Sampling(2000, 2), np.random.default_rng(1)).count(game.mdp.shape[1])[0]
+    assert abs(many - game.mdp.initial[:, None]).max() < 0.04  # prompts, and what only the teacher reads
     assert len(np.unique(drawn.states[0].reshape(5, 3, 4), axis=1)) == 5
     batch = garnet(4, 3, 3, 3, 0, batch=60, rewards="terminal")
     start = policy(batch, np.random.default_rng(0).normal(size=(3, 4, 3, 60)))

@@ -16,6 +16,8 @@ from distil_theory import number_systems as ns
 from distil_theory.claims import CLAIMS, Claim, Step, ledger, missing_parts, verify
 from distil_theory.prevalence import Bandits, exact_sign, small_step
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = [path.name for path in (ROOT / "figures").iterdir()]
 SHIPPED = [path.name for path in (ROOT / "distil_theory" / "certificates").glob("*.json")]
@@ -46,12 +48,13 @@ def claimed(name, **changes):
 
 
 def test_every_claim_has_every_part():
-    numbers = "0 0 1 2 3 4 5 6 7a 7b 7c 7d 8 8b 8c 9 10 14 15 16 16b 17 18 18b 19"
+    numbers = "0 0 1 2 3 4 5 6 7a 7b 7c 7d 8 8b 8c 9 10 11 11b 11c 11d 11e 12a 12b 12b 12c 12d "
+    numbers += "14 15 16 16b 17 18 18b 19"
     assert [claim.number for claim in CLAIMS] == numbers.split()
     assert len({claim.slug for claim in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
         assert missing_parts(claim, SHIPPED, FIGURES) == [], claim.slug
-        section = claim.number.rstrip("abcd")
+        section = claim.number.rstrip("abcde")
         assert f"\n## {section}. " in (ROOT / "THEORY.md").read_text(encoding="utf-8")
 
 
@@ -189,6 +192,24 @@ def test_descent_goes_downhill():
     one = falsify.bandits(margin, 300, 0, sizes=(3,))
     assert one.margin < 1e-9
     np.testing.assert_allclose(one.instance[1], [0.2, 0.3, 0.5], atol=1e-4)
+
+
+def test_the_longest_start_first_and_the_order_stays(monkeypatch):
+    started = []
+
+    def run(function, tasks, **_):
+        started.extend(slug for slug, *_ in tasks)
+        return [f"{task}" for task in tasks]
+
+    slugs = [claim.slug for claim in CLAIMS]
+    assert set(ledger.LONG) <= set(slugs)
+    monkeypatch.setattr(ledger, "run", run)
+    for asked in (slugs, slugs[::-1], ["teaching", ledger.LONG[1], "teaching"]):
+        started.clear()
+        assert ledger.verify_all(asked, 7, 3, 1) == [f"{(slug, 7, 3)}" for slug in asked]
+        assert sorted(started) == sorted(set(asked))
+        long = [slug for slug in ledger.LONG if slug in asked]
+        assert started[: len(long)] == long
 
 
 def test_json_and_latex(tmp_path):

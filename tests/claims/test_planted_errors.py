@@ -1,34 +1,21 @@
 """Wrong formulas, planted one at a time in a copy of the library: a named check of the ledger catches each.
 
-For ten chapters they include, for each step, the very change that its `breaks` names.
+For twenty chapters they include, for each step, the very change that its `breaks` names.
 """
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import distil_theory
 from distil_theory.claims import CLAIMS
+from tests.claims import planted_regret, planted_success
+from tests.claims.planted import MARGIN, Checks
+
+pytestmark = pytest.mark.long
 
 PACKAGE = Path(distil_theory.__file__).parent
-MARGIN = "margin"
-PROGRAM = """
-import dataclasses, json, sys
-from distil_theory.claims import CLAIMS, verify
-from distil_theory.falsify import Found
-slug, check = sys.argv[1:]
-claim = next(c for c in CLAIMS if c.slug == slug)
-fine = dataclasses.replace(claim, attack=lambda *_: Found(1, (1.0,), ((),)))
-steps = tuple(step for step in claim.steps if step.says.replace("`", "").startswith(check))
-assert steps or check == "margin", f"{slug} has no step {check!r}"
-verdict = verify(dataclasses.replace(fine, steps=steps) if steps else dataclasses.replace(claim, steps=()), 2000)
-print(json.dumps({"verdict": verdict.verdict, "margin": verdict.worst_margin}))
-"""
 ERRORS = [
     # what is wrong, file, right, wrong, claim, the check that catches it (the beginning of a step, or the margin)
     ("A = r + old + V", "claims/performance_difference.py", "advantage = R + old - v", "advantage = R + old + v", "performance_difference", "D_h = E_pi'"),
@@ -188,44 +175,62 @@ ERRORS = [
     ("slopes from 0 instead of 1", "claims/chance_lookahead.py", "slopes = F(x) / (x - 1) - F(y) / (y - 1)", "slopes = F(x) / x - F(y) / y", "chance_lookahead", "c > 0"),
     ("one token", "claims/chance_lookahead.py", "for n in (1, 3)", "for n in (1, 1)", "chance_lookahead", "total variation"),
     ("a rate that rises", "claims/chance_lookahead.py", "return -rate / delta", "return rate / delta", "chance_lookahead", MARGIN),
+    *planted_regret.ERRORS,
+    *planted_success.ERRORS,
 ]  # fmt: skip
 COVERED = (
     "performance_difference", "covariance_rate", "forward_gap", "only_forward_kl", "two_actions", "natural_step",
-    "mixture_policy", "safe_steps", "worst_loss", "chance_lookahead",
+    "mixture_policy", "safe_steps", "worst_loss", "chance_lookahead", *planted_regret.SLUGS, *planted_success.SLUGS,
 )  # fmt: skip
 
 
-def run(folder, slug, check):
-    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", PROGRAM, slug, check]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module")
+def run():
+    checks = Checks()
+    yield checks
+    checks.close()
 
 
 @pytest.fixture
 def copy(tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "distil_theory", ignore=shutil.ignore_patterns("__pycache__"))
+    """With its bytecode, which is valid as long as the time and the size of a source are those that it was made from."""
+    shutil.copytree(PACKAGE, tmp_path / "distil_theory")
     return tmp_path
+
+
+def plant(copy, file, right, wrong):
+    target = copy / "distil_theory" / file
+    source = target.read_text(encoding="utf-8")
+    assert source.count(right) == 1, f"{file} has {right!r} {source.count(right)} times"
+    target.write_text(source.replace(right, wrong), encoding="utf-8")
+    for bytecode in target.parent.glob(f"__pycache__/{target.stem}.*"):
+        bytecode.unlink()
 
 
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "slug", "check"), [e[1:] for e in ERRORS], ids=[f"{e[4]}-{e[0]}" for e in ERRORS]
 )
-def test_a_planted_error_is_caught_by_its_check(copy, file, right, wrong, slug, check):
-    target = copy / "distil_theory" / file
-    source = target.read_text(encoding="utf-8")
-    assert source.count(right) == 1, f"{file} has {right!r} {source.count(right)} times"
-    target.write_text(source.replace(right, wrong), encoding="utf-8")
+def test_a_planted_error_is_caught_by_its_check(run, copy, file, right, wrong, slug, check):
+    plant(copy, file, right, wrong)
     found = run(copy, slug, check)
     assert found["verdict"] == "FAILED"
     assert check != MARGIN or found["margin"] < -1e-6
 
 
 @pytest.mark.parametrize("slug", sorted({error[4] for error in ERRORS}))
-def test_without_an_error_the_checks_hold(copy, slug):
+def test_without_an_error_the_checks_hold(run, copy, slug):
     for check in ("", MARGIN):  # all the steps; the margin
         assert run(copy, slug, check)["verdict"] != "FAILED"
+
+
+def test_what_goes_wrong_with_a_check_is_told(run, copy, tmp_path_factory):
+    with pytest.raises(AssertionError, match="teaching has no step 'of this name'"):
+        run(copy, "teaching", "of this name")
+    with pytest.raises(AssertionError, match=r"No module named 'distil_theory'|is not in"):
+        run(tmp_path_factory.mktemp("empty"), "teaching", MARGIN)  # never the library of another folder
+    plant(copy, "claims/teaching.py", "from __future__ import annotations", "from __past__ import annotations")
+    with pytest.raises(AssertionError, match="No module named '__past__'"):
+        run(copy, "teaching", MARGIN)
 
 
 def test_what_is_said_to_break_a_step_does():

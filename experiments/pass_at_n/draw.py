@@ -1,0 +1,25 @@
+"""All pictures of `experiments.pass_at_n`, from its tables."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from experiments import harness
+from experiments.pass_at_n import plots, plots_exact
+from experiments.pass_at_n.verdicts import Tables
+
+HEIGHTS = {
+    plots.curves: 2.5,
+    plots.training: 3.6,
+    plots_exact.crossing: 2.5,
+    plots.modes: 2.4,
+    plots_exact.estimators: 2.4,
+}
+"""Panels, (a) to (e), and their heights in inches."""
+
+
+def draw(tables: Tables, out: Path) -> list[str]:
+    """Draw every panel and the page with all of them; returns the names of the files."""
+    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in HEIGHTS.items()}
+    return harness.draw_panels(panels, out, "pass_at_n")

@@ -1,0 +1,26 @@
+"""All pictures of `experiments.regret`, from its tables."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from experiments import harness
+from experiments.regret import plots_growth, plots_limits
+from experiments.regret.look import Tables
+
+HEIGHTS = {
+    plots_growth.cumulative: 2.5,
+    plots_growth.slopes: 2.6,
+    plots_growth.chain: 2.9,
+    plots_limits.drift: 3.0,
+    plots_limits.horizon: 2.6,
+    plots_limits.failures: 2.6,
+}
+"""Panels, (a) to (f), and their heights in inches."""
+
+
+def draw(tables: Tables, out: Path) -> list[str]:
+    """Draw every panel and the page with all of them; returns the names of the files."""
+    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in HEIGHTS.items()}
+    return harness.draw_panels(panels, out, "regret")
