@@ -22,6 +22,9 @@ reproduce: $(CORE)
 	$(BIN)/python -m experiments.worst_case
 	$(BIN)/python -m experiments.sequential_monotonicity
 	$(BIN)/python -m experiments.future_credit
+	$(BIN)/python -m experiments.algorithms
+	$(BIN)/python -m experiments.ablations
+	$(BIN)/python -m experiments.covariance
 	$(BIN)/python -m experiments.regret
 	$(BIN)/python -m experiments.pass_at_n
 

@@ -25,6 +25,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
+from PIL import Image
 
 import distil_theory
 from distil_theory import parallel
@@ -177,6 +178,18 @@ def draw_panels(panels: Mapping[str, tuple[Callable[..., None], float]], out: Pa
             save_figure(figure, out / file)
             plt.close(figure)
     return [f"{file}{suffix}" for _, file in figures for suffix in (".png", ".pdf")]
+
+
+def shrink(out: Path, files: Sequence[str], page: str) -> list[str]:
+    """Rewrite pictures with 256 colours, and the `page` of all panels at half the size; returns the files."""
+    for file in files:
+        if file.endswith(".png"):
+            with replacing(out / file) as temporary, Image.open(out / file) as picture:
+                plain_colours = picture.convert("RGB")
+                if file == f"{page}.png":
+                    plain_colours = plain_colours.resize([n // 2 for n in picture.size], Image.Resampling.LANCZOS)
+                plain_colours.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
+    return list(files)
 
 
 def save_manifest(path: Path, args: argparse.Namespace, files: Sequence[str], settings: dict[str, Any]) -> None:

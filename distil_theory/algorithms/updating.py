@@ -121,6 +121,8 @@ class Update:
     def _radius(self, theta: np.ndarray, move: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Step size `(B,)` at which the KL is `delta`; where nothing moves, 0."""
         delta = np.asarray(self.delta, dtype=float)
+        met = seen.any(axis=2)  # of a token MDP each row is met at one step only
+        theta, move, seen = (x[met][None] for x in (theta, move, seen))
 
         def missing(t: np.ndarray) -> np.ndarray:
             return delta - divergence_of_step(theta, normalised(theta + t * move), seen)
