@@ -152,7 +152,7 @@ class Disagreement:
             paid = drawn.along(cost)
         else:
             paid = -np.log(drawn.along(pi, drawn.labels)) * ~task.finished[drawn.states]
-        later = paid[::-1].cumsum(axis=0)[::-1] - paid
+        bare = later = paid[::-1].cumsum(axis=0)[::-1] - paid
         if self.baseline == "state":
             later = later - drawn.along(ahead)
         elif self.baseline != "none":
@@ -160,6 +160,7 @@ class Disagreement:
             if together > 1:  # the mean over the others
                 cut = later.reshape(len(later), -1, together, later.shape[-1])
                 later = ((cut - cut.mean(axis=2, keepdims=True)) * together / (together - 1)).reshape(later.shape)
+        later = np.where(task.finished[drawn.states], bare, later)  # where all is over a baseline would be mere noise
         return -drawn.count_actions(pi.shape[1:3], drawn.actions, later)
 
 

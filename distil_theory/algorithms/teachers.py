@@ -83,12 +83,14 @@ class Teacher:
         if share("noise", self.noise).any() and self.condition != "success":
             raise ValueError(f"noise belongs to the success bit; the condition is {self.condition!r}")
 
-    def check(self, task: Task) -> None:
-        """Raises `ValueError` if the task has not got what this teacher reads."""
+    def check(self, task: Task, batch: int = 1) -> None:
+        """Raises `ValueError` if the task has not got what this teacher reads, or has it for another batch."""
         if self.condition == "feedback" and task.likelihood is None:
             raise ValueError("the teacher reads feedback, but the task has none: Task(mdp, likelihood=...)")
         if self.condition == "given" and task.expert is None:
             raise ValueError("the teacher is given, but the task has no expert: Task(mdp, expert=...)")
+        if self.condition == "given" and task.expert.shape[3:] not in ((), (1,), (batch,)):
+            raise ValueError(f"the expert has batch shape {task.expert.shape[3:]}, the batch of students is ({batch},)")
 
     def policy(self, task: Task, model: np.ndarray) -> np.ndarray:
         """`pi*`, shape `(H,S,A,B)`, for the model `(H,S,A,B)`."""
