@@ -29,7 +29,7 @@ import numpy as np
 
 from distil_theory import updates, validate
 from distil_theory.algorithms.signals import Push
-from distil_theory.algorithms.teachers import positive
+from distil_theory.algorithms.teachers import freeze, positive
 from distil_theory.divergences import FORWARD_KL, FDivergence
 
 KINDS = ("natural", "euclidean", "proximal", "kl", "ppo")
@@ -94,9 +94,8 @@ class Update:
         for what, value, choices in (("update", self.kind, KINDS), ("inner geometry", self.inner, INNER)):
             if value not in choices:
                 raise ValueError(f"unknown {what} {value!r}: choose from {', '.join(choices)}")
-        for what in ("eta", "delta"):
-            positive(what, getattr(self, what))
-        positive("clip", self.clip, finite=False)
+        freeze(self, **{what: positive(what, getattr(self, what)) for what in ("eta", "delta")})
+        freeze(self, clip=positive("clip", self.clip, finite=False))
         validate.whole("epochs", self.epochs, 1)
 
     def step(self, theta: np.ndarray, push: Push, divergence: FDivergence | None = None) -> np.ndarray:

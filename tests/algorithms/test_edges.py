@@ -109,6 +109,19 @@ def test_pass_at_n_is_of_prompts_that_the_student_can_tell_apart():
         run(Bandit([2.0, 0.0]), GRPO.but(reward="value"), 1).pass_at(3)
 
 
+def test_settings_do_not_change_after_the_fact():
+    eta, rate, clip = np.array([0.1, 0.2]), np.array([0.5, 1.0]), np.array([1.0, 2.0])
+    algorithm = DISTIL.but(eta=eta, rate=rate, objective=Disagreement(clip=clip))
+    for array in (eta, rate, clip):
+        array *= 0.1
+    np.testing.assert_array_equal(algorithm.update.eta, [0.1, 0.2])
+    np.testing.assert_array_equal(algorithm.teacher.rate, [0.5, 1.0])
+    np.testing.assert_array_equal(algorithm.objective.clip, [1.0, 2.0])
+    with pytest.raises(ValueError, match="read-only"):
+        algorithm.update.eta[0] = 3
+    assert DISTIL.but(eta=0.3).update.eta == 0.3
+
+
 def early(first, last):
     return TabularMDP(np.ones((2, 1, 2, 1)), [[[first, 0.0]], [[last, 0.0]]], [1.0])
 
