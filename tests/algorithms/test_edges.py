@@ -79,6 +79,17 @@ def test_a_baseline_says_nothing_where_the_answer_is_finished():
         assert abs(record.policy - 1 / 3).max() > 0.05
 
 
+def test_entropy_is_that_of_answers_up_to_their_end():
+    game = with_feedback(stack_machine((DOUBLE,), ("DUP", "ADD", "HALT"), 3, "none"), Feedback("trace"))
+    pi = np.random.default_rng(1).dirichlet(np.ones(3), (3, game.mdp.observations))[:, game.mdp.observation]
+    law = {}
+    for z, q in zip(game.tree.finished(), game.tree.law(pi), strict=True):
+        ended = z[: z.index(2) + 1] if 2 in z else z
+        law[ended] = law.get(ended, 0) + q
+    record = run(game, DISTIL, 1, student=pi)
+    assert record.entropy[0] == pytest.approx(-sum(q * np.log(q) for q in law.values()))  # the chain rule
+
+
 def test_own_attempts_need_a_word_on_each_attempt():
     never = np.zeros((2, SUM.mdp.observations, 2))
     never[..., 0] = 1
