@@ -23,7 +23,7 @@ follows cannot tell them apart. Students train side by side along the last axis:
 from distil_theory.algorithms.attempts import answer_law
 from distil_theory.algorithms.diagnostics import agreement, cosines, first_order_error
 from distil_theory.algorithms.disagreement import Disagreement
-from distil_theory.algorithms.loop import Algorithm, Run, run
+from distil_theory.algorithms.loop import Algorithm, run
 from distil_theory.algorithms.outcome import Outcome
 from distil_theory.algorithms.presets import (
     ALGORITHMS,
@@ -39,6 +39,7 @@ from distil_theory.algorithms.presets import (
     SDPO,
     named,
 )
+from distil_theory.algorithms.record import Run
 from distil_theory.algorithms.rollouts import Sampling
 from distil_theory.algorithms.tasks import Task
 from distil_theory.algorithms.teachers import Teacher

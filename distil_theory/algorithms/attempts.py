@@ -49,12 +49,17 @@ class Attempts(NamedTuple):
 
     @classmethod
     def of(cls, game: TokenMDP) -> Attempts:
-        """Of a token MDP."""
+        """Of a token MDP; `ValueError` if there is an attempt of which it does not know what is said."""
         counts, size = [len(hints) for hints in game.hints], game.tree.size
         first = np.cumsum([0, *counts[:-1]])
         roots = tuple((start + np.arange(n)) * size for start, n in zip(first, counts, strict=True))
         initial = ns.convert(game.mdp.initial, "float64")
         says = tuple(ns.convert(matrix, "float64") for matrix in game.says)
+        for p, matrix in enumerate(says):
+            unheard = np.flatnonzero(abs(matrix.sum(axis=0) - 1) > 1e-9)
+            if len(unheard):
+                y = game.text(game.tree.finished()[unheard[0]])
+                raise ValueError(f"the reference never makes the attempt {y!r} of problem {p}: what is said then?")
         return cls(game.tree, roots, tuple(float(initial[r].sum()) for r in roots), says)
 
     def initial(self, pi: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 
 from distil_theory import validate
 from distil_theory.algorithms.disagreement import Disagreement
-from distil_theory.algorithms.loop import Algorithm, Run, run, start
+from distil_theory.algorithms.loop import Algorithm, run, start
+from distil_theory.algorithms.record import Run
 from distil_theory.algorithms.rollouts import Sampling
 from distil_theory.algorithms.signals import Moment
 from distil_theory.algorithms.tasks import Task

@@ -10,7 +10,7 @@ import numpy as np
 from distil_theory.algorithms.rollouts import Rollouts, draw
 from distil_theory.algorithms.signals import Moment, Push
 from distil_theory.algorithms.tasks import Task
-from distil_theory.algorithms.teachers import positive
+from distil_theory.algorithms.teachers import freeze, positive
 from distil_theory.aliasing import pool, spread
 from distil_theory.divergences import FORWARD_KL, CrossEntropy, FDivergence, check_divergence
 from distil_theory.point import check_part
@@ -60,7 +60,7 @@ class Disagreement:
             if value not in choices:
                 raise ValueError(f"unknown {what} {value!r}: choose from {', '.join(choices)}")
         if self.clip is not None:
-            positive("clip", self.clip, finite=False)
+            freeze(self, clip=positive("clip", self.clip, finite=False))
         if self.part != "local" and (self.clip is not None or self.states != "student"):
             raise ValueError(f"part {self.part!r} goes with the student's states and without prefix weights")
         if self.states != "student" and self.clip is not None:
@@ -152,7 +152,7 @@ class Disagreement:
             paid = drawn.along(cost)
         else:
             paid = -np.log(drawn.along(pi, drawn.labels)) * ~task.finished[drawn.states]
-        later = paid[::-1].cumsum(axis=0)[::-1] - paid
+        bare = later = paid[::-1].cumsum(axis=0)[::-1] - paid
         if self.baseline == "state":
             later = later - drawn.along(ahead)
         elif self.baseline != "none":
@@ -160,6 +160,7 @@ class Disagreement:
             if together > 1:  # the mean over the others
                 cut = later.reshape(len(later), -1, together, later.shape[-1])
                 later = ((cut - cut.mean(axis=2, keepdims=True)) * together / (together - 1)).reshape(later.shape)
+        later = np.where(task.finished[drawn.states], bare, later)  # where all is over a baseline would be mere noise
         return -drawn.count_actions(pi.shape[1:3], drawn.actions, later)
 
 

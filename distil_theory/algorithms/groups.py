@@ -11,8 +11,9 @@ given `r_n = v` is a finite sum over their multinomial law:
     Abar(v) = sum over counts n_1 + .. + n_V = G - 1 of  multinomial(n; p)  A(v; n + e_v),
 
 so the mean update of GRPO is that of REINFORCE with the reward `Abar(outcome)`, held fixed. For a success bit with
-probability `p` and without normalisation `Abar(1) - Abar(0) = 1 - 1/G`; with it, rare successes and rare failures count
-for more: that is the "difficulty weighting" of GRPO, here without approximation.
+probability `p` and without normalisation `Abar(1) - Abar(0) = 1 - 1/G`; with it, groups of two and of three have the
+gap `sqrt(G - 1)`, whatever `p`: a constant; from four on rare successes and rare failures count for more: that is the
+"difficulty weighting" of GRPO, here without approximation.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from scipy.special import gammaln, xlogy
 
 from distil_theory import validate
 
+ROUNDING = 1e-12
+"""Returns that differ by less, relatively, are equal: divided by its standard deviation a rounding error is a 1."""
 MOST_COUNTS = 20_000
 """Ways in which the outcomes of a group may be counted."""
 
@@ -46,7 +49,9 @@ def counts(others: int, values: int) -> np.ndarray:
     # stars and bars: V - 1 bars among others + V - 1 places
     bars = np.array(list(combinations(range(others + values - 1), values - 1)), dtype=int).reshape(ways, values - 1)
     ends = np.full((len(bars), 1), others + values - 1)
-    return np.diff(np.hstack([np.full_like(ends, -1), bars, ends]), axis=1) - 1
+    table = np.diff(np.hstack([np.full_like(ends, -1), bars, ends]), axis=1) - 1
+    table.flags.writeable = False  # it is kept for the next who asks
+    return table
 
 
 def advantages(values: np.ndarray, p: np.ndarray, group: int, normalise: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +94,6 @@ def of_sample(returns: np.ndarray, group: int, normalise: bool = True) -> np.nda
         raise ValueError(f"{len(returns)} rollouts cannot be cut into groups of {group}")
     r = returns.reshape(-1, group, *returns.shape[1:])
     centred = r - r.mean(axis=1, keepdims=True)
-    equal = r.max(axis=1, keepdims=True) == r.min(axis=1, keepdims=True)
+    equal = np.ptp(r, axis=1, keepdims=True) <= ROUNDING * abs(r).max(axis=1, keepdims=True)
     scale = np.where(equal, 1, np.sqrt((centred**2).mean(axis=1, keepdims=True))) if normalise else 1
     return np.where(equal, 0, centred / scale).reshape(returns.shape)

@@ -19,6 +19,7 @@ from distil_theory import solve, validate
 from distil_theory.algorithms.disagreement import Disagreement
 from distil_theory.algorithms.expansion import expansion
 from distil_theory.algorithms.outcome import Outcome
+from distil_theory.algorithms.record import Run
 from distil_theory.algorithms.rollouts import Sampling
 from distil_theory.algorithms.signals import Moment
 from distil_theory.algorithms.tasks import Task
@@ -45,6 +46,10 @@ class Algorithm:
     def __post_init__(self) -> None:
         if not isinstance(self.objective, Disagreement | Outcome):
             raise ValueError(f"objective must be a Disagreement or an Outcome, not {self.objective!r}")
+        if not isinstance(self.teacher, Teacher | None):
+            raise ValueError(f"teacher must be a Teacher or None, not {self.teacher!r}")
+        if not isinstance(self.update, Update):
+            raise ValueError(f"update must be an Update, not {self.update!r}")
         if self.objective.queries and self.teacher is None:
             raise ValueError(f"{self.name} distils, but from nobody: it needs a Teacher")
         local = isinstance(self.objective, Disagreement) and self.objective.part == "local"
@@ -82,53 +87,6 @@ class Algorithm:
         return {} if choice is None else {f.name: getattr(choice, f.name) for f in fields(choice)}
 
 
-@dataclass(frozen=True)
-class Run:
-    """What happened in `T` steps; a single problem with a single student has no batch axis `*B`.
-
-    Attributes:
-        policy: the last student `(H,S,A,*B)`.
-        snapshots: students by step, those asked for.
-        returns: `J` before each step and at the end, `(T+1,*B)`.
-        success: the return of each prompt, `(T+1,P,*B)`: its probability of success if rewards are bits.
-        prompt_law: `(P,*B)`.
-        entropy: of the student's actions along a rollout, summed, in nats, `(T+1,*B)`.
-        length: expected steps before the episode is finished, `(T+1,*B)`.
-        teacher_return: `J` of the teacher, `(T,*B)`; NaN without one. So are the next.
-        disagreement: `sum_h E_d KL(pi*||pi)` along the student's rollouts, `(T,*B)`.
-        predicted, second, change: of `J` in each step, `(T,*B)`.
-        rollouts, queries: used before each step and at the end, per student, `(T+1,)`: rollouts drawn, and states at
-            which an expert was asked. Zero in exact mode.
-    """
-
-    policy: Array
-    snapshots: dict[int, Array]
-    returns: Array
-    success: Array
-    prompt_law: Array
-    entropy: Array
-    length: Array
-    teacher_return: Array
-    disagreement: Array
-    predicted: Array
-    second: Array
-    rollouts: Array
-    queries: Array
-
-    @property
-    def change(self) -> Array:
-        """`J` after a step minus before."""
-        return np.diff(self.returns, axis=0)
-
-    def pass_at(self, n: int) -> Array:
-        """Probability that one of `n` answers to a prompt is right, `(T+1,*B)`; success must be a probability."""
-        return (self.prompt_law * (1 - (1 - np.clip(self.success, 0, 1)) ** n)).sum(axis=1)
-
-    def drops(self, tolerance: float = 1e-12) -> Array:
-        """Whether a step lowered the return, by more than rounding: `(T,*B)`."""
-        return self.change < -tolerance
-
-
 def run(
     problem: Any,
     algorithm: Algorithm,
@@ -157,12 +115,16 @@ def run(
         ValueError: anything that does not fit, before the first step.
     """
     task = Task.of(problem)
-    steps, keep = validate.whole("steps", steps, 1), set(keep)
+    steps = validate.whole("steps", steps, 1)
+    keep = _steps_to_keep(keep, steps)
+    for what, value, kind in (("algorithm", algorithm, Algorithm), ("sampling", sampling, Sampling | None)):
+        if not isinstance(value, kind):
+            raise ValueError(f"{what} must be {'an' if what[0] == 'a' else 'a'} {what.title()}, not {value!r}")
     theta, single = start(task, student, seeds)
-    if isinstance(algorithm.objective, Outcome) and sampling is not None:
-        validate.whole("sampling.group of group-normalised advantages", sampling.group, 2)
+    if isinstance(algorithm.objective, Outcome):
+        algorithm.objective.check(task, sampling)
     if algorithm.teacher is not None:
-        algorithm.teacher.check(task)
+        algorithm.teacher.check(task, theta.shape[3])
     algorithm.check_batch(theta.shape[3])
     rng = np.random.default_rng(validate.whole("seed", seed, 0))
     memory: dict[str, Array] = {}
@@ -189,6 +151,16 @@ def run(
     used = np.arange(steps + 1) * drawn
     asked = used * task.mdp.shape[0] if algorithm.objective.queries else used * 0
     return Run(policy=pi, snapshots=snapshots, prompt_law=law, rollouts=used, queries=asked, **table)
+
+
+def _steps_to_keep(keep: Any, steps: int) -> set[int]:
+    try:
+        kept = {validate.whole("a step to keep", t, 0) for t in keep}
+    except TypeError:
+        raise ValueError(f"keep must be a collection of steps, not {keep!r}") from None
+    if kept and max(kept) > steps:
+        raise ValueError(f"keep has step {max(kept)}, the run has {steps}")
+    return kept
 
 
 def start(task: Task, student: Array | None, seeds: int | None) -> tuple[Array, bool]:
@@ -229,9 +201,11 @@ def _look(task: Task, pi: Array, theta: Array, star: Array | None, new: Array | 
     v, _ = task.backward(pi, task.reward)
     share = np.where(task.prompt_law > 0, task.prompt_law, 1)
     living = d * ~task.finished[:, None]
+    success = (task.initial_of * v[0]).sum(axis=1) / share
     row = {
         "returns": (task.initial * v[0]).sum(axis=0),
-        "success": (task.initial_of * v[0]).sum(axis=1) / share,
+        "success": success,
+        "unlike": (abs(v[0] - success[:, None]) * (task.initial_of > 0)).max(axis=(0, 1)),
         "entropy": -(living * (pi * np.log(pi)).sum(axis=2)).sum(axis=(0, 1)),
         "length": living.sum(axis=(0, 1)),
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from distil_theory import validate
 from distil_theory.algorithms import groups
-from distil_theory.algorithms.rollouts import draw
+from distil_theory.algorithms.rollouts import Sampling, draw
 from distil_theory.algorithms.signals import Moment, Push
 from distil_theory.algorithms.tasks import Task
 from distil_theory.aliasing import pool
@@ -41,6 +41,19 @@ class Outcome:
         validate.whole("group", self.group, 2)
         if self.reward not in REWARDS:
             raise ValueError(f"unknown reward {self.reward!r}: choose from {', '.join(REWARDS)}")
+
+    def check(self, task: Task, sampling: Sampling | None) -> None:
+        """Raises `ValueError` if this task, or these rollouts, give no such outcomes."""
+        if sampling is None:
+            self.outcomes(task)
+            return
+        validate.whole("sampling.group of group-normalised advantages", sampling.group, 2)
+        if self.reward == "bit":
+            least, most = -task.most(-task.reward), task.most(task.reward)
+            if least < -1e-9 or most > 1 + 1e-9:
+                raise ValueError(
+                    f"a success bit needs returns in [0,1], these reach {least:g} and {most:g}: take reward='value'"
+                )
 
     def push(self, now: Moment) -> Push:
         """What the moment tells the student to do."""
@@ -90,9 +103,11 @@ class Outcome:
             tables = [1 - last, last]
             values = np.array([0.0, 1.0])
         else:
-            values = np.unique(last)
+            values, which = np.unique(last, return_inverse=True)
+            new = np.diff(values, prepend=-np.inf) > groups.ROUNDING * abs(last).max()
+            which, values = (new.cumsum() - 1)[which].reshape(last.shape), values[new]
             if len(values) > MOST_VALUES:
                 raise ValueError(f"{len(values)} different rewards, more than {MOST_VALUES}: take reward='bit'")
-            tables = [(last == value) * 1.0 for value in values]
+            tables = [(which == v) * 1.0 for v in range(len(values))]
         before = np.zeros_like(task.reward[:-1])
         return values, [np.concatenate([before, table[None]]) for table in tables]

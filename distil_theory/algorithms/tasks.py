@@ -68,6 +68,8 @@ class Task:
             table = ns.asarray(self.likelihood)
             validate.batched("likelihood", table, mdp.shape, ["h", "s", "a"])
             validate.finite("likelihood", table, ["h", "s", "a"])
+            if table.shape[3:] not in ((), tuple(mdp.batch_shape)):
+                raise ValueError(f"likelihood has batch shape {table.shape[3:]}, the MDP has {mdp.batch_shape}")
             if (table < 0).any() or self.paid_early(solve.align(table, 1, 3)):
                 raise ValueError("likelihood must be >= 0, and 0 before the last step: it judges finished answers")
         over = np.zeros(mdp.shape[1], dtype=bool) if self.finished is None else np.asarray(self.finished)
@@ -86,7 +88,7 @@ class Task:
         Raises:
             ValueError: no problem, or attempts where nobody says what feedback they get.
         """
-        if isinstance(problem, Task):
+        if isinstance(problem, Task) and not (own_attempts and problem.attempts is None):
             return problem
         game = problem if isinstance(problem, TokenMDP) else getattr(problem, "world", None)
         if own_attempts and not (isinstance(game, TokenMDP) and game.says):
@@ -108,6 +110,8 @@ class Task:
         """The same task with the feedback on attempts of the student `(H,S,A,B)`, if that is what feedback is about."""
         if self.attempts is None:
             return self
+        # what does not depend on the law of the feedback is worked out once, here, and copied
+        _ = self.sparse, self.back, self.judged, self.successor, self.tree, self.prompts
         here = copy.copy(self)
         here.__dict__.pop("initial_of", None)
         here.__dict__["initial"] = self.attempts.initial(pi)
@@ -197,6 +201,18 @@ class Task:
     def _ways(self, h: int, here: np.ndarray) -> np.ndarray:
         """How many pairs of state and action lead to each state at step `h + 1`, `(S,)`."""
         return (solve.align(self.mdp.transition[h], 1, 3)[here] > 0).any(axis=3).sum(axis=(0, 1))
+
+    def most(self, reward: np.ndarray) -> float:
+        """The largest sum of rewards `(H,S,A,B)` that a rollout may collect."""
+        best = reward[-1].max(axis=1)
+        for h in reversed(range(len(reward) - 1)):
+            if self.successor is not None:
+                ahead = best[self.successor[min(h, len(self.successor) - 1)]]
+            else:
+                possible = solve.align(self.mdp.transition[h], 1, 3) > 0
+                ahead = np.where(possible, best, -np.inf).max(axis=2)
+            best = (reward[h] + ahead).max(axis=1)
+        return float(best[(self.initial > 0).any(axis=1)].max())
 
     def paid_early(self, reward: np.ndarray) -> bool:
         """Whether a reward `(H,S,A,B)` is met before the last step."""

@@ -51,6 +51,15 @@ def positive(what: str, x: Any, *, finite: bool = True) -> np.ndarray:
     return value
 
 
+def freeze(settings: Any, **values: np.ndarray) -> None:
+    """Replaces arrays among the settings of a frozen dataclass by copies that nobody can change; numbers stay."""
+    for what, value in values.items():
+        if value.ndim:
+            value = value.copy()
+            value.flags.writeable = False
+            object.__setattr__(settings, what, value)
+
+
 @dataclass(frozen=True)
 class Teacher:
     """A teacher as settings; numbers may be arrays over the batch.
@@ -77,18 +86,19 @@ class Teacher:
     def __post_init__(self) -> None:
         if self.condition not in CONDITIONS:
             raise ValueError(f"unknown condition {self.condition!r}: choose from {', '.join(CONDITIONS)}")
-        share("rate", self.rate)
-        share("trust", self.trust)
-        positive("temperature", self.temperature)
-        if share("noise", self.noise).any() and self.condition != "success":
+        freeze(self, **{what: share(what, getattr(self, what)) for what in ("rate", "trust", "noise")})
+        freeze(self, temperature=positive("temperature", self.temperature))
+        if np.any(self.noise) and self.condition != "success":
             raise ValueError(f"noise belongs to the success bit; the condition is {self.condition!r}")
 
-    def check(self, task: Task) -> None:
-        """Raises `ValueError` if the task has not got what this teacher reads."""
+    def check(self, task: Task, batch: int = 1) -> None:
+        """Raises `ValueError` if the task has not got what this teacher reads, or has it for another batch."""
         if self.condition == "feedback" and task.likelihood is None:
             raise ValueError("the teacher reads feedback, but the task has none: Task(mdp, likelihood=...)")
         if self.condition == "given" and task.expert is None:
             raise ValueError("the teacher is given, but the task has no expert: Task(mdp, expert=...)")
+        if self.condition == "given" and task.expert.shape[3:] not in ((), (1,), (batch,)):
+            raise ValueError(f"the expert has batch shape {task.expert.shape[3:]}, the batch of students is ({batch},)")
 
     def policy(self, task: Task, model: np.ndarray) -> np.ndarray:
         """`pi*`, shape `(H,S,A,B)`, for the model `(H,S,A,B)`."""

@@ -4,7 +4,8 @@ With `g = W - p sum_b W_b`, minus the gradient of the loss in the logits:
 
     euclidean   theta += eta g
     natural     theta += eta g / (d p),   d = seen: the Fisher matrix of the flow; where nobody went nothing moves
-    kl          theta += t g / (d p) (or t g), t such that  sum_h E_d KL(old||new) = delta: scalar root, per instance
+    kl          theta += t g / (d p) (or t g), t such that  sum_h E_d KL(old||new) = delta: scalar root, per instance;
+                all the way if a float that is not 0 gets no further, not at all if the direction is mere rounding
     proximal    argmin_x  local loss(x) + sum_h E_d KL(p||x) / eta: for forward cross-entropy the mixture
                 (d p + eta w pi*) / (d + eta w), otherwise a scalar dual (`updates`)
     ppo         `epochs` steps of size eta on the clipped objective, by `inner` geometry, from theta = theta_old:
@@ -28,7 +29,7 @@ import numpy as np
 
 from distil_theory import updates, validate
 from distil_theory.algorithms.signals import Push
-from distil_theory.algorithms.teachers import positive
+from distil_theory.algorithms.teachers import freeze, positive
 from distil_theory.divergences import FORWARD_KL, FDivergence
 
 KINDS = ("natural", "euclidean", "proximal", "kl", "ppo")
@@ -36,7 +37,9 @@ INNER = ("natural", "euclidean")
 FLOOR = 1e-30
 """Least probability of an action: below it a ratio of float64s would soon overflow."""
 LONGEST = 2.0**60
-"""Step size at which the search for a trust region gives up: nothing that is visited moves."""
+"""Step size at which the search for a trust region ends: the policy has come as far as `FLOOR` lets it."""
+STILL = 1e-12
+"""A direction along which no logit moves faster (natural) is rounding: a trust region must not be filled with it."""
 
 
 def normalised(theta: np.ndarray) -> np.ndarray:
@@ -91,9 +94,8 @@ class Update:
         for what, value, choices in (("update", self.kind, KINDS), ("inner geometry", self.inner, INNER)):
             if value not in choices:
                 raise ValueError(f"unknown {what} {value!r}: choose from {', '.join(choices)}")
-        for what in ("eta", "delta"):
-            positive(what, getattr(self, what))
-        positive("clip", self.clip, finite=False)
+        freeze(self, **{what: positive(what, getattr(self, what)) for what in ("eta", "delta")})
+        freeze(self, clip=positive("clip", self.clip, finite=False))
         validate.whole("epochs", self.epochs, 1)
 
     def step(self, theta: np.ndarray, push: Push, divergence: FDivergence | None = None) -> np.ndarray:
@@ -115,11 +117,12 @@ class Update:
         total = push.plus + push.minus
         move = direction(p, total, push.seen, self.inner if self.kind == "kl" else self.kind)
         if self.kind == "kl":
-            eta = self._radius(theta, move, push.seen)
+            speed = abs(direction(p, total, push.seen, "natural")).max(axis=(0, 1, 2))
+            eta = np.where(speed > STILL, self._radius(theta, move, push.seen), 0)
         return normalised(theta + eta * move)
 
     def _radius(self, theta: np.ndarray, move: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Step size `(B,)` at which the KL is `delta`; where nothing moves, 0."""
+        """Step size `(B,)` at which the KL is `delta`; `LONGEST` where it stays below."""
         delta = np.asarray(self.delta, dtype=float)
         met = seen.any(axis=2)  # of a token MDP each row is met at one step only
         theta, move, seen = (x[met][None] for x in (theta, move, seen))
@@ -131,7 +134,7 @@ class Update:
         while ((short := missing(high) > 0) & (high < LONGEST)).any():
             high = np.where(short, 2 * high, high)
         low = np.where(high > 1, high / 2, 1 / LONGEST)
-        return np.where(high < LONGEST, updates.bisect(missing, low, high, geometric=True), 0)
+        return np.where(high < LONGEST, updates.bisect(missing, low, high, geometric=True), LONGEST)
 
     def _proximal(self, p: np.ndarray, push: Push, divergence: FDivergence | None, eta: np.ndarray) -> np.ndarray:
         if push.target is None or push.proximal is None or divergence is None:

@@ -131,6 +131,10 @@ def with_feedback(game: TokenMDP, feedback: Feedback, *, reference: Array | None
     Raises:
         ValueError: as `token_builder.build`.
     """
+    if not isinstance(game, TokenMDP):
+        raise ValueError(f"feedback needs a TokenMDP, not {type(game).__name__}")
+    if not isinstance(feedback, Feedback):
+        raise ValueError(f"feedback must be a Feedback, not {feedback!r}")
     tree, numbers = game.tree, ns.name(game.mdp.initial)
     names = game.vocabulary[: tree.tokens]
     positions = tuple(str(i + 1) for i in range(tree.length))

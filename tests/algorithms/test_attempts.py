@@ -113,6 +113,24 @@ def test_cross_entropy_to_go_makes_answers_short_and_kl_to_go_does_not():
     assert ce.drops().any()  # claim 18
 
 
+def test_how_often_narrow_feedback_lowers_the_return_and_how_long_programs_become():
+    """The counts of THEORY 13."""
+    programs = stack_machine((DOUBLE,), ("DUP", "ADD", "HALT"), 3, "none")
+    narrow, truthful = (Task.of(with_feedback(programs, Feedback(kind))) for kind in ("outcome", "answer"))
+    for concentration, want in ((1.0, [124, 1, 1]), (0.3, [70, 41, 27])):
+        rows = np.random.default_rng(0).dirichlet([concentration] * 3, (3, narrow.mdp.observations, 20))
+        rows = np.moveaxis(rows, -1, 2) + 1e-6
+        rows /= rows.sum(axis=2, keepdims=True)
+        for task in (narrow, truthful):
+            start = rows[:, task.mdp.observation]
+            runs = [run(task, x, 10, student=start) for x in (DISTIL_CE_TO_GO, DISTIL_KL_TO_GO, DISTIL)]
+            ce, kl, local = (x.length[-1] for x in runs)
+            assert min((ce < kl).mean(), (ce < local).mean()) >= 0.95
+            drops = [int(x.drops(1e-10).sum()) for x in runs]
+            assert drops == (want if task is narrow else [0, 0, 0])
+        assert ce.mean() > runs[0].length[0].mean() + 0.2  # nothing but long programs is right
+
+
 def test_errors():
     with pytest.raises(ValueError, match="own attempts need a token MDP"):
         Task.of(garnet(2, 2, 1, 2, 0), own_attempts=True)
