@@ -110,6 +110,14 @@ def test_increments_by_hand():
     assert pass_crossing.increments(w, np.array([[0.5], [0.5]]))[0] < -0.1
 
 
+def test_nearly_equal_weights_are_no_counterexample():
+    """All differences are roundings there, and say nothing."""
+    rng = np.random.default_rng(0)
+    for prompts in (1, 2, 6, 7):
+        w = 1 + (rng.random((prompts, 2000)) < 0.5) * 10 ** rng.uniform(-16, -3, 2000)
+        assert (pass_crossing.margin(w / w.sum(axis=0), 10 ** rng.uniform(-3, 6, 2000)) >= 0).all()
+
+
 def test_one_crossing_of_random_students():
     rng = np.random.default_rng(0)
     for _ in range(20):
