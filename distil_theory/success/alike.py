@@ -112,7 +112,7 @@ def self_taught_odds(beta: float, floor: float) -> float:
 
 
 def self_taught(weights: Any, odds: Any) -> np.ndarray:
-    """`p_a = R / (exp(lambda / w_a) - 1)` with `sum p = 1`, shape `(X, *B)`, in floats; `lambda / w_a` roundings are lost.
+    """`p_a = R / (exp(lambda / w_a) - 1)` with `sum p = 1`, `(X, *B)`, in floats, up to `lambda / w_a` roundings.
 
     Args:
         weights: of the prompts, `(X, *B)`.

@@ -111,7 +111,7 @@ def em_step(mdp: TabularMDP, student: Array, eta: Any = None) -> Array:
             visits keeps its policy.
 
     Raises:
-        ValueError: as `log_likelihood`, a student that differs in states that look alike, or `eta` that is not positive.
+        ValueError: as `log_likelihood`, a student that differs in states that look alike, `eta` that is not positive.
     """
     e, pi, _, q = _visits(mdp, student)
     difference = pi - spread(mdp, visible(mdp, pi))
