@@ -24,14 +24,7 @@ MAY_BE_INFINITE = {"crossing_random": ("median", "lower", "upper"), "em": ("eta"
 
 def violated(t: Tables) -> list[str]:
     """What contradicts a theorem, an empty table, a number that is none."""
-    bad = harness.empty(t)
-    for name, table in t.items():
-        for column in table.columns.difference(MAY_BE_EMPTY.get(name, ())):
-            if table[column].isna().any():
-                bad.append(f"there is a gap in column {column} of the table {name}")
-        for column in table.columns.difference(MAY_BE_INFINITE.get(name, ())):
-            if np.isinf(pd.to_numeric(table[column], errors="coerce")).any():
-                bad.append(f"there is an infinite number in column {column} of the table {name}")
+    bad = harness.empty(t) + harness.gaps(t, MAY_BE_EMPTY, MAY_BE_INFINITE)
     return bad or _missing(t) or [*_ends(t["ends"]), *_curves(t["curves"]), *_training(t), *_crossing(t["crossing"]),
                                   *_sampled(t["estimators"]), *_told(t)]  # fmt: skip
 
