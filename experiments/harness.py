@@ -216,6 +216,23 @@ def empty(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [f"there is nothing in the table {name}" for name, table in tables.items() if table.empty]
 
 
+def gaps(
+    tables: Mapping[str, pd.DataFrame],
+    may_be_empty: Mapping[str, Sequence[str]],
+    may_be_infinite: Mapping[str, Sequence[str]] | None = None,
+) -> list[str]:
+    """A violation for each column with an empty or infinite entry, but for those where that has a meaning."""
+    out = []
+    for name, table in tables.items():
+        for column in table.columns:
+            if column not in may_be_empty.get(name, ()) and table[column].isna().any():
+                out.append(f"there is a gap in column {column} of the table {name}")
+            infinite = pd.to_numeric(table[column], errors="coerce").isin([float("inf"), -float("inf")]).any()
+            if infinite and column not in (may_be_infinite or {}).get(name, ()):
+                out.append(f"there is an infinite number in column {column} of the table {name}")
+    return out
+
+
 def finish(violations: Sequence[str]) -> None:
     """Exit with status 1 and the reasons if any claim was violated."""
     for violation in violations:

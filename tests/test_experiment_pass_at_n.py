@@ -243,6 +243,12 @@ def test_violations_are_noticed(finished):
         ("estimators", "mean", 0.2, 0, "pass@1: estimates have the mean 0.2"),
         ("estimators", "variance_gap", 0.01, 0, "pass@1: the mean of the estimated variances"),
         ("estimators", "variance_gap", float("nan"), 0, "pass@1: the mean of the estimated variances"),
+        ("estimators", "error_of_mean", float("inf"), 0, "an infinite number in column error_of_mean"),
+        ("random_curves", "mean", 1.0, at("random_curves", rank=2, objective="distil", teacher="own", n=1),
+         "does not lose against sdpo at N = 1"),
+        ("random_curves", "mean", 0.1, at("random_curves", rank=2, objective="distil", teacher="own", n=64),
+         "does not win against rl at N = 64"),
+        ("votes", "maj", 0.5, -1, "Maj@N does not fall where the mode is wrong"),
         ("modes", "mean", float("nan"), 0, "there is a gap in column mean of the table modes"),
     ):  # fmt: skip
         table = tables[name].copy()
@@ -250,5 +256,15 @@ def test_violations_are_noticed(finished):
         table.loc[table.index[row], column] = value
         said = verdicts.violated(tables | {name: table})
         assert any(message in line for line in said), (name, column, said)
+    for name, keep, message in (
+        ("ends", lambda x: x["objective"] == "distil", "ends of every run"),
+        ("em", lambda x: x["step"] == 0, "EM steps"),
+        ("same", lambda x: x["direction_difference"].isna(), "directions of equal students"),
+        ("crossing", lambda x: x["family"] == "smoothed", "collapsed students"),
+        ("crossing", lambda x: x["teacher"] != "own", "self-taught students"),
+        ("estimators", lambda x: x["n"] > 32, "variances of Pass@N"),
+        ("estimators", lambda x: x["metric"] == "pass", "estimates of every metric"),
+    ):
+        assert f"the tables lack {message}" in verdicts.violated(tables | {name: tables[name][keep]}), (name, message)
     for name in tables:
         assert f"there is nothing in the table {name}" in verdicts.violated(tables | {name: tables[name][:0]})

@@ -289,6 +289,27 @@ def test_an_empty_table_is_noticed(tables):
         assert verdicts.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "value", "words"),
+    [("chain", "rounds", np.nan, "a gap"), ("confidence", "bound", np.nan, "a gap"),
+     ("chain", "error", np.inf, "an infinite number"), ("cumulative", "bound", np.inf, "an infinite number")],
+)  # fmt: skip
+def test_a_gap_or_an_infinite_number_is_noticed(tables, name, column, value, words):
+    wrong = tables[name].assign(**{column: value})
+    assert f"there is {words} in column {column} of the table {name}" in verdicts.violated(tables | {name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [("cumulative", "problem", "cell"), ("chain", "problem", "garnet"), ("confidence", "quantity", "regret"),
+     ("slopes_curves", "kind", "stochastic"), ("drift", "teacher", "coin"), ("horizon_exact", "student", "cloned"),
+     ("horizon", "learner", "shared")],
+)  # fmt: skip
+def test_a_table_that_lacks_rows_is_noticed(tables, name, column, value):
+    kept = tables[name][tables[name][column] != value]
+    assert f"the table {name} lacks the {column} {value}" in verdicts.violated(tables | {name: kept})
+
+
 def test_a_violation_fails_the_run(monkeypatch, tables, tmp_path):
     tables["cumulative"].loc[:, "label_ratio_max"] = 2.0
     monkeypatch.setattr(command, "simulate", lambda *_: tables)

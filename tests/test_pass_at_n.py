@@ -301,13 +301,57 @@ def test_the_crossing_of_three_fifths():
     assert [s.pass_of_prompts(w, other, n) for n in (1, 2)] == [q("13/25"), q("19/25")]
     assert [s.pass_of_prompts(w, one, n) for n in (1, 2)] == [q("3/5")] * 2
     assert s.crossing(w, one, other) == 2
-    assert s.crossing(w, other, one, 50) is None or s.crossing(w, other, one, 50) == 1
+    assert s.crossing(w, other, one, 50) == 1
+    assert s.crossing(w, one, one, 50) is None
     many = ns.convert(["1/2", *["1/20"] * 10], "rational")
     n = s.crossing(many, [1] + [0] * 10, many)
     assert s.pass_of_prompts(many, many, n) > q("1/2") >= s.pass_of_prompts(many, many, n - 1)
 
 
+def test_answers_too_rare_for_the_exponential_stay_rare():
+    for odds in (1e200, 1e300, 1.7e308):
+        np.testing.assert_allclose(s.self_taught([0.9, 0.1], odds), [1, 0], atol=1e-100)
+        np.testing.assert_allclose(s.self_taught([0.5, 0.5], odds), 0.5)
+    # the first has nearly all, lambda = w_1 log R, and log p_2 = log R - lambda / w_2
+    found = s.self_taught([0.6, 0.4], 1e300)
+    assert np.log(found[1]) == pytest.approx(-np.log(1e300) / 2, rel=1e-12)
+
+
+def test_batches_of_prompts_that_look_alike():
+    rng = np.random.default_rng(2)
+    t, w = rng.dirichlet(np.ones(3), (3, 3)).transpose(0, 2, 1), rng.dirichlet(np.ones(3), 3).T
+    for mean in (s.smoothed_mixture, s.geometric_mean):
+        shared, batch, weighed = mean(t, W3), mean(t, w), mean(t[..., 0], w)
+        for i in range(3):
+            np.testing.assert_allclose(shared[:, i], mean(t[..., i], W3))
+            np.testing.assert_allclose(batch[:, i], mean(t[..., i], w[:, i]))
+            np.testing.assert_allclose(weighed[:, i], mean(t[..., 0], w[:, i]))
+    taught, floors = s.self_taught(W3, [1.0, 2.0, 3.0]), s.truthful_teacher(np.eye(3), [0.1, 0.2, 0.3])
+    for i in range(3):
+        np.testing.assert_allclose(taught[:, i], s.self_taught(W3, i + 1.0))
+        np.testing.assert_allclose(floors[..., i], s.truthful_teacher(np.eye(3), (i + 1) / 10))
+    np.testing.assert_allclose(s.pass_of_prompts(W3, W3, [1, 2, 3]), [s.pass_of_prompts(W3, W3, n) for n in (1, 2, 3)])
+    both = s.pass_of_prompts(w, w, np.array([[1], [2]]))
+    np.testing.assert_allclose(both, [s.pass_of_prompts(w, w, n) for n in (1, 2)])
+
+
+def test_one_law_and_many_rewards():
+    r = np.random.default_rng(3).normal(size=(3, 4))
+    maj, sampled = s.maj_at_n(W3, r, 4), s.estimate_maj_at_n([3, 2, 1], r, 4).value
+    for i in range(4):
+        assert maj[i] == pytest.approx(s.maj_at_n(W3, r[:, i], 4))
+        assert sampled[i] == pytest.approx(s.estimate_maj_at_n([3, 2, 1], r[:, i], 4).value)
+
+
+def test_many_em_steps_of_one_student():
+    mdp, pi = Bandit([[1.0, 0], [0, 1]], [0.6, 0.4], [0, 0]), np.full((1, 2, 2), 0.5)
+    found = s.em_step(mdp, pi, np.array([0.1, 10]))
+    for i, eta in enumerate((0.1, 10)):
+        np.testing.assert_allclose(found[..., i], s.em_step(mdp, pi, eta))
+
+
 NAN = float("nan")
+ALIKE = Bandit([[1.0, 0], [0, 1]], [0.6, 0.4], [0, 0])
 EARLY, CHANCE = instances.reward_before_the_end(), instances.chance_ahead()
 
 
@@ -343,6 +387,17 @@ EARLY, CHANCE = instances.reward_before_the_end(), instances.chance_ahead()
         (lambda: s.log_likelihood(Bandit([0.0, 0.0]), [[[0.5, 0.5]]]), "never succeeds from s=0"),
         (lambda: s.success(Bandit([-1.0, 0.0]), [[[0.5, 0.5]]]), "the reward at h=0, s=0, a=0 is negative"),
         (lambda: s.em_step(Bandit([1.0, 0.0]), [[[0.5, 0.5]]], 0.0), "eta must be positive"),
+        (lambda: s.mean_over_prompts([[0.5], [1.0]], [0.5, 0.5], [0.1, 0.1]), r"variances has shape \(2,\)"),
+        (lambda: s.mean_over_prompts([0.5, NAN]), "values is nan at prompt=1"),
+        (lambda: s.estimate_maj_at_n([1.5, 0.5], [0, 1], 1), "counts must be whole numbers"),
+        (lambda: s.estimate_maj_at_n([-1, 3], [0, 1], 1), "counts must lie in 0..2: -1 does not"),
+        (lambda: s.pass_of_prompts([0.6, 0.4], [0.5], 1), "p has shape"),
+        (lambda: s.crossing([0.6, 0.4], [NAN, 0.0], [0.6, 0.4]), "sharp is nan"),
+        (lambda: s.crossing([0.6, 0.4], [1.0, 0.0], [0.6, 0.4, 0.0]), "broad has shape"),
+        (lambda: s.crossing([0.6, 0.4], [3.0, 0.0], [0.6, 0.4]), "sharp is 3.0: expected a probability"),
+        (lambda: s.smoothed_mixture([[5.0, 1.0], [0.0, 1.0]], [0.5, 0.5]), "teachers at prompt=0 sums to 6.0"),
+        (lambda: s.smoothed_mixture(np.eye(3), [0.5, 0.5]), "teachers has shape"),
+        (lambda: s.em_step(ALIKE, [[[0.5, 0.5], [0.4, 0.6]]]), "student at h=0, s=1 differs from another state"),
         (lambda: s.answer_law(CHANCE.mdp, CHANCE.student), "left to chance"),
     ],
 )

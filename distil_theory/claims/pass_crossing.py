@@ -44,6 +44,7 @@ from distil_theory.three_points import PI, STAR, A, B, D, T, positive, total, va
 W, Q, S, N, R, LAMBDA, C = sympy.symbols("w q s N R lam c", positive=True)
 ROUNDING = 1e-11
 """Allowed to margins, which are relative."""
+CANCELLED = 1e-3
 LARGEST = 48
 SIZES = (2, 3, 5)
 """Attempts and numbers of prompts that are tried."""
@@ -144,12 +145,13 @@ def three_fifths() -> bool:
 
 def increments(w: Array, p: Array) -> Array:
     """How sharp `p (X, n)` is against `w`, both in ascending order of `w`, `-F_1` and the increments of `F`: the least,
-    relative to its terms."""
-    least = np.min(np.diff(p / w, axis=0) / (p / w).max(axis=0), axis=0)
+    relative to its terms (where these cancel to less than a `CANCELLED` of their parts, to that)."""
+    least = np.min(np.diff(p / w, axis=0) / (p / w).max(axis=0), axis=0, initial=np.inf)
     c = np.max(np.where(p < w, w, 0), axis=0)  # the heaviest prompt that loses
     n = np.arange(1, LARGEST + 1).reshape(-1, 1, 1)
-    terms = w * ((1 - p) ** n - (1 - w) ** n) / (n * (1 - c) ** (n - 1))
-    size = abs(terms).sum(axis=1)
+    one, other = (w * (1 - x) ** n / (n * (1 - c) ** (n - 1)) for x in (p, w))
+    terms = one - other
+    size = np.maximum(abs(terms).sum(axis=1), CANCELLED * (one + other).sum(axis=1))
     moves, both = np.diff(terms.sum(axis=1), axis=0), size[1:] + size[:-1]
     moves = np.where(both > ROUNDING, moves / np.where(both > 0, both, 1), np.inf)
     start = -terms[0].sum(axis=0) / np.maximum(size[0], ROUNDING)
@@ -199,11 +201,11 @@ CLAIM = Claim(
     holds_exactly=lambda *_: False,
     without={
         "several prompts that look alike": "With one prompt, or prompts that the student tells apart, `Pass@N` grows "
-        "with each `p` whatever `N`: one ranking for all (step 1).",
+        "with each `p` whatever `N` (step 1), and nothing stands in the way of `p = 1` for each.",
         "weights that differ": "Equal weights: mixture, geometric mean and the self-taught are all uniform, nothing "
         "collapses and nothing crosses.",
         "every prompt has its own right answer": "An answer that is right for all prompts has `p = 1` in the end, "
-        "whatever the objective.",
+        "whatever the objective, unless a fixed teacher also names other answers.",
     },
     panel="pass_at_n_crossing.png",
     near=0,

@@ -80,11 +80,11 @@ def estimate_pass_at_n(correct: Any, samples: int, n: int, numbers: str = "float
     return Estimate(1 - miss, miss * miss - _subsets(wrong, k, 2 * n, numbers) if k >= 2 * n else None)
 
 
-def _rewards(rewards: Any) -> Array:
+def _rewards(rewards: Any, what: str = "rewards", each: str = "sample") -> Array:
     r = ns.asarray(rewards)
     if not r.ndim or not np.size(r):
-        raise ValueError(f"rewards has shape {np.shape(r)}: expected one for each sample (samples, ...)")
-    validate.finite("rewards", r, ["sample"])
+        raise ValueError(f"{what} has shape {np.shape(r)}: expected one for each {each} ({each}s, ...)")
+    validate.finite(what, r, [each])
     return r
 
 
@@ -141,14 +141,20 @@ def estimate_maj_at_n(counts: Any, rewards: Any, n: int, numbers: str = "float64
     c = np.asarray(counts)
     if not c.ndim:
         raise ValueError(f"counts is {counts!r}: expected an array (answers, ...)")
+    if c.dtype.kind not in "iu" or not c.size:
+        raise ValueError(f"counts must be whole numbers, not {counts!r}")
     totals = np.unique(c.sum(axis=0))
     if len(totals) != 1:
         raise ValueError(f"every column of counts must have as many samples: {totals.tolist()}")
+    c = _whole_counts("counts", c, max(int(totals[0]), 0))
     k, n = _sizes(totals[0], n)
-    c, r = _whole_counts("counts", c, k), ns.convert(_rewards(rewards), numbers)
+    r = ns.convert(_rewards(rewards, each="answer"), numbers)
     validate.batched("rewards", r, c.shape[:1], ["answer"])
+    axes = max(c.ndim, r.ndim)
+    c, r = (x.reshape(*x.shape, *[1] * (axes - x.ndim)) for x in (c, r))
+    c = np.broadcast_to(c, np.broadcast_shapes(c.shape, r.shape))
     weights, whole = without_replacement(c, k, n, numbers)
-    return Estimate(plurality(weights, r.reshape(*r.shape, *[1] * (c.ndim - r.ndim))) / whole, None)
+    return Estimate(plurality(weights, r) / whole, None)
 
 
 def mean_over_prompts(values: Any, weights: Any = None, variances: Any = None) -> Estimate:
@@ -158,12 +164,12 @@ def mean_over_prompts(values: Any, weights: Any = None, variances: Any = None) -
         values: one estimate per prompt.
         weights: of *fixed* prompts, a distribution `(X,)`; default: the prompts are themselves a sample, and the
             variance is that of their values divided by `X`, which needs two.
-        variances: of the estimates, for fixed prompts: the variance is then `sum_x w_x^2 var_x`.
+        variances: of the estimates, `(X, *B)`, for fixed prompts: the variance is then `sum_x w_x^2 var_x`.
 
     Raises:
-        ValueError: empty or NaN, weights that do not sum to one, variances without weights.
+        ValueError: empty or NaN, weights that do not sum to one, variances without weights or of another shape.
     """
-    v = _rewards(values)
+    v = _rewards(values, "values", "prompt")
     if weights is None:
         if variances is not None:
             raise ValueError("variances of the estimates need weights: sampled prompts vary more than that")
@@ -172,5 +178,10 @@ def mean_over_prompts(values: Any, weights: Any = None, variances: Any = None) -
     validate.shape("weights", w, v.shape[:1], ["prompt"])
     validate.distribution("weights", w, ["prompt"], 0)
     w = w.reshape(-1, *[1] * (v.ndim - 1))
-    spread = None if variances is None else (w * w * ns.common(_rewards(variances), v)[0]).sum(axis=0)
-    return Estimate((w * v).sum(axis=0), spread)
+    mean = (w * v).sum(axis=0)
+    if variances is None:
+        return Estimate(mean, None)
+    each = ns.common(_rewards(variances, "variances", "prompt"), v)[0]
+    if each.shape != v.shape:
+        raise ValueError(f"variances has shape {each.shape}: expected that of values, {v.shape}")
+    return Estimate(mean, (w * w * each).sum(axis=0))

@@ -22,7 +22,7 @@ import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory import solve, validate
-from distil_theory.aliasing import pool, spread
+from distil_theory.aliasing import pool, spread, visible
 from distil_theory.number_systems import Array
 from distil_theory.spec import TabularMDP
 
@@ -111,9 +111,14 @@ def em_step(mdp: TabularMDP, student: Array, eta: Any = None) -> Array:
             visits keeps its policy.
 
     Raises:
-        ValueError: as `log_likelihood`, or `eta` that is not positive.
+        ValueError: as `log_likelihood`, a student that differs in states that look alike, `eta` that is not positive.
     """
     e, pi, _, q = _visits(mdp, student)
+    difference = pi - spread(mdp, visible(mdp, pi))
+    differs = np.asarray(ns.isnegative(difference) | ns.isnegative(-difference), dtype=bool)
+    if differs.any():
+        h, s = map(int, np.argwhere(differs)[0][:2])
+        raise ValueError(f"student at h={h}, s={s} differs from another state with observation {mdp.observation[s]}")
     seen = pool(mdp, e[:, :, None] * pi * q)
     total = seen.sum(axis=2)
     never = ns.iszero(total)
@@ -125,4 +130,5 @@ def em_step(mdp: TabularMDP, student: Array, eta: Any = None) -> Array:
     validate.finite("eta", eta, ["batch"] * eta.ndim)
     if not np.all(np.asarray(eta > 0)):
         raise ValueError(f"eta must be positive, not {eta}")
-    return (pi + eta * goal) / (1 + eta)
+    batch = max(goal.ndim - 3, eta.ndim)
+    return (solve.align(pi, batch, 3) + eta * solve.align(goal, batch, 3)) / (1 + eta)

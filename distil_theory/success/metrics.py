@@ -122,6 +122,7 @@ def maj_at_n(probabilities: Any, rewards: Any, n: int) -> Array:
         ValueError: as `best_at_n`.
     """
     law, paid = law_and_rewards(probabilities, rewards)
+    law = np.broadcast_to(law, np.broadcast_shapes(law.shape, paid.shape))
     weights, whole = independent(law, validate.whole("n", n, 1))
     return plurality(weights, paid) / whole
 

@@ -7,6 +7,7 @@ import pandas as pd
 from rich.table import Table
 
 from experiments import harness
+from experiments.pass_at_n import exact, students
 
 Tables = dict[str, pd.DataFrame]
 NEAR = 1e-3
@@ -18,17 +19,31 @@ MAY_BE_EMPTY = {  # columns with a meaning for "there is none"
     "em": ("least_increase", "pass_1_fell"),
     "estimators": ("naive", "deviation_exact", "deviation_estimated", "variance_gap", "covered"),
 }
+MAY_BE_INFINITE = {"crossing_random": ("median", "lower", "upper"), "em": ("eta",)}
 
 
 def violated(t: Tables) -> list[str]:
     """What contradicts a theorem, an empty table, a number that is none."""
-    bad = harness.empty(t)
-    for name, table in t.items():
-        for column in table.columns.difference(MAY_BE_EMPTY.get(name, ())):
-            if table[column].isna().any():
-                bad.append(f"there is a gap in column {column} of the table {name}")
-    return bad or [*_ends(t["ends"]), *_curves(t["curves"]), *_training(t), *_crossing(t["crossing"]),
-                   *_sampled(t["estimators"])]  # fmt: skip
+    bad = harness.empty(t) + harness.gaps(t, MAY_BE_EMPTY, MAY_BE_INFINITE)
+    return bad or _missing(t) or [*_ends(t["ends"]), *_curves(t["curves"]), *_training(t), *_crossing(t["crossing"]),
+                                  *_sampled(t["estimators"]), *_told(t)]  # fmt: skip
+
+
+def _missing(t: Tables) -> list[str]:
+    """Rows that a check below is about and that are not there: it would find nothing wrong."""
+    runs, crossing, estimators = set(students.RUNS), t["crossing"], t["estimators"]
+    passes = estimators[estimators["metric"] == "pass"]
+    needed = {
+        "ends of every run": all(runs <= set(zip(x["objective"], x["teacher"], strict=True))
+                                 for example in exact.EXAMPLES for x in [t["ends"][t["ends"]["example"] == example]]),
+        "EM steps": (t["em"]["step"] > 0).any(),
+        "directions of equal students": t["same"]["at"].str.startswith("logits").any(),
+        "collapsed students": (crossing["family"] == "collapsed").any(),
+        "self-taught students": {"sdpo", "opsd"} <= set(crossing[crossing["teacher"] == "own"]["objective"]),
+        "variances of Pass@N": (2 * passes["n"] <= passes["samples"]).any(),
+        "estimates of every metric": {"pass", "best", "maj", "avg"} <= set(estimators["metric"]),
+    }  # fmt: skip
+    return [f"the tables lack {what}" for what, there in needed.items() if not there]
 
 
 def _ends(table: pd.DataFrame) -> list[str]:
@@ -92,6 +107,22 @@ def _sampled(table: pd.DataFrame) -> list[str]:
             out.append(
                 f"pass@{x.n}: the mean of the estimated variances is off by {x.variance_gap:.1e} of the variance"
             )
+    return out
+
+
+def _told(t: Tables) -> list[str]:
+    """What `summary` says in words and no theorem promises."""
+    out = []
+    end = t["random_curves"].set_index(["rank", "objective", "teacher", "n"])["mean"]
+    rank = t["random_curves"]["rank"].max()
+    for rival in (("sdpo", "own"), ("opsd", "own"), ("rl", "none")):
+        for n, sign, word in ((1, -1, "lose"), (64, 1, "win")):
+            ours, theirs = end[rank, "distil", "own", n], end[(rank, *rival, n)]
+            if not sign * (ours - theirs) > 0:
+                out.append(f"forward cross-entropy does not {word} against {rival[0]} at N = {n}: {ours}, {theirs}")
+    votes = t["votes"].sort_values("n")
+    if not votes["maj"].iloc[-1] < votes["maj"].iloc[0] or not votes["maj_mode_right"].is_monotonic_increasing:
+        out.append("Maj@N does not fall where the mode is wrong, and rise where it is right")
     return out
 
 

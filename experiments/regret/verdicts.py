@@ -15,10 +15,17 @@ import pandas as pd
 from rich.table import Table
 
 from experiments import harness
-from experiments.regret import cumulative, drifting, slopes
+from experiments.regret import cumulative, drifting, problems, slopes
 from experiments.regret.look import Tables
 from experiments.regret.statistics import LARGEST_Z
 
+MAY_BE_EMPTY = {  # columns with a meaning for "there is none"
+    "chain": ("ratio",),
+    "cumulative": ("exact",),
+    "drift": ("bound", "unavoidable"),
+    "drift_time": ("bound", "unavoidable"),
+    "horizon": ("kl", "kl_expert", "log_loss_bound"),
+}
 ROUNDING = 1e-9
 LONG = 1000
 """Rounds from which on growth must look like its limit."""
@@ -27,7 +34,24 @@ LONG = 1000
 def violated(t: Tables) -> list[str]:
     """Which rows contradict a bound, or do not show what the theory says."""
     checks = (_cumulative, _slopes, _chain, _confidence, _drift, _horizon, _failures)
-    return harness.empty(t) or [said for check in checks for said in check(t)]
+    gaps = harness.gaps(t, MAY_BE_EMPTY)
+    return harness.empty(t) or _missing(t) or [*gaps, *(said for check in checks for said in check(t))]
+
+
+def _missing(t: Tables) -> list[str]:
+    """What a check below is about and a table lacks: it would find nothing wrong."""
+    needed = {
+        ("cumulative", "problem"): problems.CASES,
+        ("chain", "problem"): problems.CASES,
+        ("confidence", "problem"): problems.CASES,
+        ("confidence", "quantity"): ("hellinger", "regret"),
+        ("slopes_curves", "kind"): slopes.KINDS,
+        ("drift", "teacher"): tuple(drifting.KNOBS),
+        ("horizon_exact", "student"): ("cloned", "own_states", "unforgiving"),
+        ("horizon", "learner"): ("dagger", "clone", "exact", "shared"),
+    }
+    return [f"the table {name} lacks the {column} {value}" for (name, column), values in needed.items()
+            for value in values if value not in set(t[name][column])]  # fmt: skip
 
 
 def _cumulative(t: Tables) -> Iterator[str]:

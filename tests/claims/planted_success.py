@@ -49,15 +49,15 @@ ERRORS = [
      "several"),
     ("c depends on the prompt", "claims/pass_crossing.py", "(PI - C) * (STAR - PI)", "(PI - C * PI) * (STAR - PI)",
      "pass_crossing", "F_1"),
-    ("the arithmetic mean", "success/alike.py", "power = ns.exp((w[:, None] * ns.log(t)).sum(axis=0))",
-     "power = (w[:, None] * t).sum(axis=0)", "pass_crossing", "a fixed smoothed"),
+    ("the arithmetic mean", "success/alike.py", "power = ns.exp((w * ns.log(t)).sum(axis=0))",
+     "power = (w * t).sum(axis=0)", "pass_crossing", "a fixed smoothed"),
     ("R = beta", "claims/pass_crossing.py", "odds = beta * (1 - e) / (1 + beta * e)", "odds = beta", "pass_crossing",
      "the student's own"),
     ("a slope with a flipped sign", "claims/pass_crossing.py", "+ sympy.exp(y) * below", "- sympy.exp(y) * below",
      "pass_crossing", "there p/w"),
     ("p_x for w_x", "success/alike.py", "return (w * pass_at_n(p, n))", "return (p * pass_at_n(p, n))",
      "pass_crossing", "13/25"),
-    ("lambda w for lambda / w", "success/alike.py", "np.minimum(multiplier / w", "np.minimum(multiplier * w",
+    ("lambda w for lambda / w", "success/alike.py", "y = multiplier / w", "y = multiplier * w",
      "pass_crossing", MARGIN),
 ]  # fmt: skip
 SLUGS = ("agreement", "success_bound", "em_step", "pass_series", "pass_crossing")

@@ -8,7 +8,7 @@ from distil_theory import number_systems as ns
 from distil_theory.claims import agreement, em_step, pass_crossing, pass_series, success_bound
 from distil_theory.claims.enclosures import not_negative
 from distil_theory.divergences import FORWARD_KL
-from distil_theory.success import crossing, pass_of_prompts, self_taught
+from distil_theory.success import crossing, pass_of_prompts, self_taught, smoothed_mixture, truthful_teacher
 
 COIN = np.array([[0.5], [0.5]])
 
@@ -108,6 +108,34 @@ def test_increments_by_hand():
     assert found > 0
     # a flatter student is not sharper, and crosses the other way
     assert pass_crossing.increments(w, np.array([[0.5], [0.5]]))[0] < -0.1
+
+
+def test_students_who_tell_the_prompts_apart_may_cross():
+    w, sharp, broad = q("3/5", "2/5"), q("1", "0"), q("1/2", "1/2")
+    assert [pass_of_prompts(w, sharp, n) for n in (1, 2)] == list(q("3/5", "3/5"))
+    assert [pass_of_prompts(w, broad, n) for n in (1, 2)] == list(q("1/2", "3/4"))
+
+
+def test_a_fixed_teacher_may_keep_an_answer_that_is_always_right_from_winning():
+    teachers = truthful_teacher([[1, 1, 0], [1, 0, 1]], ns.convert("0", "rational"))
+    assert smoothed_mixture(teachers, q("3/5", "2/5")).tolist() == list(q("1/2", "3/10", "1/5"))
+
+
+def test_a_broader_student_than_the_sharp_one_need_not_stay_ahead():
+    """Mass moves from the heaviest prompt to the lighter ones, but `broad` is not the mixture."""
+    w, sharp, broad = q("2/5", "3/10", "3/10"), q("49/50", "1/100", "1/100"), q("0", "1/2", "1/2")
+    lead = [pass_of_prompts(w, broad, n) - pass_of_prompts(w, sharp, n) for n in (1, 2, 200)]
+    assert crossing(w, sharp, broad) == 2
+    assert lead[0] < 0 < lead[1]
+    assert lead[2] < 0
+
+
+def test_nearly_equal_weights_are_no_counterexample():
+    """All differences are roundings there, and say nothing."""
+    rng = np.random.default_rng(0)
+    for prompts in (1, 2, 6, 7):
+        w = 1 + (rng.random((prompts, 2000)) < 0.5) * 10 ** rng.uniform(-16, -3, 2000)
+        assert (pass_crossing.margin(w / w.sum(axis=0), 10 ** rng.uniform(-3, 6, 2000)) >= 0).all()
 
 
 def test_one_crossing_of_random_students():
