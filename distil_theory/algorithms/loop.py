@@ -201,11 +201,11 @@ def _look(task: Task, pi: Array, theta: Array, star: Array | None, new: Array | 
     v, _ = task.backward(pi, task.reward)
     share = np.where(task.prompt_law > 0, task.prompt_law, 1)
     living = d * ~task.finished[:, None]
-    success = (task.initial_of * v[0]).sum(axis=1) / share
     row = {
         "returns": (task.initial * v[0]).sum(axis=0),
-        "success": success,
-        "unlike": (abs(v[0] - success[:, None]) * (task.initial_of > 0)).max(axis=(0, 1)),
+        "success": (task.initial_of * v[0]).sum(axis=1) / share,
+        "first_values": np.where(task.initial > 0, v[0], 0),
+        "first_law": np.broadcast_to(task.initial, v[0].shape),
         "entropy": -(living * (pi * np.log(pi)).sum(axis=2)).sum(axis=(0, 1)),
         "length": living.sum(axis=(0, 1)),
     }

@@ -21,7 +21,7 @@ class Run:
         success: the return of each prompt, `(T+1,P,*B)`: its probability of success if rewards are bits.
         prompt_law: `(P,*B)`.
         entropy: of the student's actions along a rollout, summed, in nats, `(T+1,*B)`.
-        unlike: by how much success differs between first states of one prompt, at most: `(T+1,*B)`.
+        first_values, first_law: the return from each first state, and its probability, `(T+1,S,*B)`.
         length: expected steps before the episode is finished, `(T+1,*B)`.
         teacher_return: `J` of the teacher, `(T,*B)`; NaN without one. So are the next.
         disagreement: `sum_h E_d KL(pi*||pi)` along the student's rollouts, `(T,*B)`.
@@ -36,7 +36,8 @@ class Run:
     success: Array
     prompt_law: Array
     entropy: Array
-    unlike: Array
+    first_values: Array
+    first_law: Array
     length: Array
     teacher_return: Array
     disagreement: Array
@@ -51,18 +52,17 @@ class Run:
         return np.diff(self.returns, axis=0)
 
     def pass_at(self, n: int) -> Array:
-        """Probability that one of `n` answers to a prompt is right, `(T+1,*B)`.
+        """Probability that one of `n` answers to the same problem is right, `(T+1,*B)`.
+
+        A problem is a first state: of those that look alike each has a probability of success of its own (claim 12d).
 
         Raises:
-            ValueError: no positive whole number, success that is no probability, or (claim 12) that differs between
-                first states that look alike: one of `n` answers is right for each of them with a law of its own.
+            ValueError: no positive whole number, or success that is no probability.
         """
         n = validate.whole("n", n, 1)
-        if (self.success < -1e-9).any() or (self.success > 1 + 1e-9).any():
+        if (self.first_values < -1e-9).any() or (self.first_values > 1 + 1e-9).any():
             raise ValueError("success has values outside of [0,1]: these returns are no probabilities")
-        if (self.unlike > 1e-9).any():
-            raise ValueError("success differs between first states that look alike: use success.pass_of_prompts")
-        return (self.prompt_law * (1 - (1 - np.clip(self.success, 0, 1)) ** n)).sum(axis=1)
+        return (self.first_law * (1 - (1 - np.clip(self.first_values, 0, 1)) ** n)).sum(axis=1)
 
     def drops(self, tolerance: float = 1e-12) -> Array:
         """Whether a step lowered the return, by more than rounding: `(T,*B)`."""
