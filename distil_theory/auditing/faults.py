@@ -120,7 +120,7 @@ def notes(match: Match, reduction: Reduction, loss: Loss, grain: int) -> Iterato
             "function of an f-divergence, token by token, and none itself"
         )
     if match.partial:
-        yield f"it is {match.name} exactly on {match.share:.0%} of the random tokens on which it holds most, not on all"
+        yield f"it is {match.name} on a part of the logits, where nothing is clamped, and something else on the rest"
     if match.curve is not None:
         kind = "rises everywhere" if match.curve.monotone else "does not rise everywhere: f is not convex"
         yield f"the best curve h leaves {match.curve.residual:.2g} of the gradient unexplained; it {kind}"

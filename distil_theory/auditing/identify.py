@@ -18,7 +18,7 @@ import numpy as np
 from distil_theory.auditing import laws
 from distil_theory.auditing.curve import fit as fit_curve
 from distil_theory.auditing.laws import CATALOGUE, Law, View
-from distil_theory.auditing.match import Data, Match, best, law_or_js, measure, search, tolerances, try_law
+from distil_theory.auditing.match import Data, Match, best, measure, search, tolerances, try_law
 from distil_theory.auditing.meter import Meter
 from distil_theory.auditing.mixtures import both_kls
 from distil_theory.auditing.support import forms, shown, top_k
@@ -96,8 +96,12 @@ def _at_temperature(meter: Meter, data: Data, T: float) -> Match | None:
 
 def _families(meter: Meter, data: Data, T: float) -> Match | None:
     """Generalised Jensen-Shannon and alpha in their parameters."""
+    return _any_family({View(), View(T), View(round(T, 2))}, data)
+
+
+def _any_family(views: Iterable[View], data: Data) -> Match:
     found = []
-    for view in {View(), View(T), View(round(T, 2))}:
+    for view in views:
         grids = (
             (laws.generalized_js, np.array([1e-3, 0.01, *np.linspace(0.05, 0.95, 19), 0.99, 0.999])),
             (laws.alpha, np.linspace(-2.96, 4.04, 29)),
@@ -114,7 +118,9 @@ def _families(meter: Meter, data: Data, T: float) -> Match | None:
 def _twice(meter: Meter, data: Data, T: float) -> Match | None:
     """A softmax of probabilities, on either side or on both."""
     views = [View(1.0, form) for form in ("double", "double_student", "double_teacher")]
-    match = min((law_or_js(meter, view, data) for view in views), key=lambda m: m.residual)
+    match = min((best(view, data) for view in views), key=lambda m: m.residual)
+    if match.residual > tolerances(meter)[0]:
+        match = min(match, _any_family(views, data), key=lambda m: m.residual)
     warm = [best(View(x, "double"), data) for x in (0.5, 0.7, 1.5, 2.0, 3.0, 4.0, 5.0)]
     match = min(match, *warm, key=lambda m: m.residual)
     return replace(match, name="none")

@@ -5,6 +5,8 @@ With a seed: 200 losses composed anew instead of those of the tests.
 
 import argparse
 
+import torch
+
 import distil_theory
 from tests.audit_bench import composed, named, table
 
@@ -15,6 +17,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="only every N-th case")
     parser.add_argument("--seed", type=int, help="compose other losses, and audit those only")
     options = parser.parse_args()
+    torch.set_num_threads(1)  # small tensors: a second thread only waits
     cases = (*named.NAMED, *composed.COMPOSED)
     if options.seed is not None:
         cases = tuple(composed.compose(number, options.seed) for number in range(len(composed.COMPOSED)))

@@ -34,6 +34,14 @@ def test_what_was_expected_and_what_was_not():
     assert not audit(forward, expect="cross_entropy").ok
 
 
+@pytest.mark.parametrize("name", ["generalized_js(0.50)", "jensen_shannon"])
+def test_an_expectation_has_every_name_of_its_divergence(name):
+    assert audit(bounded, expect=name).ok
+    assert not audit(reverse, expect=name).ok
+    with pytest.raises(ValueError, match="unknown divergence"):
+        audit(reverse, expect="alpha(x)")
+
+
 def test_a_loss_of_the_wrong_sign_is_not_what_was_expected():
     ascent = audit(lambda student, teacher: -reverse(student, teacher), expect="reverse_kl")
     assert {"negative", "not_expected"} <= ascent.faults
