@@ -19,6 +19,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def rows():
+    torch.set_num_threads(1)  # small tensors: a second thread only waits
     return table.run(distil_theory.audit, CASES)
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("loss", metavar="package.module:function", help="loss(student_logits, teacher_logits[, mask])")
+    parser.epilog = "Exit status: 0 without faults, 1 with, 2 if the loss cannot be audited. See docs/audit.md."
+    called = "loss(student_logits, teacher_logits[, mask][, labels]) -> scalar, or a number per token"
+    parser.add_argument("loss", metavar="package.module:function", help=called)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the loss")
-    parser.add_argument("--expect", metavar="NAME", help="the divergence it should descend")
-    parser.add_argument("--expect-reduction", metavar="NAME", help="the reduction it should have")
+    parser.add_argument("--expect", metavar="NAME", help="the divergence it should descend, e.g. reverse_kl")
+    parser.add_argument("--expect-reduction", metavar="NAME", help="the reduction it should have, e.g. token_mean")
     parser.add_argument("--json", metavar="FILE", help="write the report there")
     parser.add_argument("--figure", metavar="FILE", help="draw h there")
     parser.add_argument("--seed", type=int, default=0, help="of the random logits")
@@ -78,8 +80,8 @@ def find(path: str) -> Callable[..., Any]:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise ValueError(f"cannot import {module}: {error}") from None
+    except Exception as error:  # whatever its code raises, and no fault of a loss
+        raise ValueError(f"cannot import {module}: {type(error).__name__}: {error}") from None
     for name in attributes.split("."):
         if not hasattr(found, name):
             raise ValueError(f"{module} has no {attributes}")

@@ -14,7 +14,7 @@ from scipy.interpolate import BSpline
 
 from distil_theory.auditing.laws import Array, Compared
 
-KNOTS = 20
+KNOTS = 30
 
 
 @dataclass(frozen=True)

@@ -32,21 +32,41 @@ def of_gradient(meter: Meter, match: Match, value: values.Value, rng: np.random.
                     "gradient_not_of_value",
                     f"along a direction the value changes at {slopes[0]:.4g}, the gradient says {slopes[1]:.4g}",
                 )
-    low = -(1e-4 if meter.coarse else 1e-9) * max(abs(value.largest), abs(value.least))
-    signed = match.law is not None and match.scale < 0
-    if (value.least < low and not meter.sampled) or signed:
+    # below what rounding can do: of the largest value, and of the numbers of size one of which it is a sum
+    size = max(abs(value.largest), abs(value.least))
+    low = -max((1e-4 if meter.coarse else 1e-9) * size, 1e-6 if meter.coarse else 1e-12)
+    if (value.least < low and not meter.sampled) or match.ascends:
         yield (
             "negative",
             f"the value of a token goes down to {value.least:.4g}, and its gradient has scale {match.scale:.4g}",
         )
-    if match.mixture is not None:
+    if match.mixed:
         yield (
             "mixture_of_logs",
-            f"the mixture is a mean of logarithms with the teacher's share {match.mixture:.3g}, not of probabilities",
+            f"the mixture is a normalised mean of logarithms, the teacher's share {match.normaliser:.3g}, not of "
+            "probabilities",
         )
     if match.view.form.startswith("double"):
         who = {"double": "student and teacher", "double_student": "the student", "double_teacher": "the teacher"}
         yield "double_softmax", f"probabilities go through a softmax again ({who[match.view.form]})"
+
+
+def of_expectation(match: Match, value: values.Value, expect: str | None) -> Iterator[Fault]:
+    """`not_expected`: another divergence, or its ascent; `mixture_of_logs` where both KLs stand for Jensen-Shannon."""
+    if expect is None:
+        return
+    name, named = ("forward_kl", "cross_entropy") if expect == "cross_entropy" else (expect, value.name)
+    if match.name != name or value.name != named:
+        yield "not_expected", f"{expect} was expected, found {match.name} (value: {value.name})"
+    elif match.ascends:
+        yield "not_expected", f"{expect} was expected, found its negative: a step against the gradient increases it"
+    if match.both and min(match.both) > 0 and expect.startswith(("jensen_shannon", "generalized_js(")):
+        a, b = match.both
+        yield (
+            "mixture_of_logs",
+            f"{a:.4g} KL(teacher||student) + {b:.4g} KL(student||teacher) instead of {expect}: so it comes out if the "
+            "mixture averages log-probabilities, not probabilities",
+        )
 
 
 def of_support(match: Match) -> Iterator[Fault]:
@@ -92,6 +112,15 @@ def notes(match: Match, reduction: Reduction, loss: Loss, grain: int) -> Iterato
         yield f"it looks at the top {match.view.k} tokens of the teacher and the top {match.view.k} of the student"
     if match.both is not None:
         yield f"its gradient is {match.both[0]:.4g} KL(teacher||student) + {match.both[1]:.4g} KL(student||teacher)"
+        if min(match.both) > 0:
+            yield "this is also what a Jensen-Shannon gives whose mixture averages log-probabilities"
+    if match.normaliser is not None and not match.mixed:
+        yield (
+            f"it is Chernoff's distance -log sum p^w q^(1-w), w = {match.normaliser:.3g} (1/2: Bhattacharyya's): a "
+            "function of an f-divergence, token by token, and none itself"
+        )
+    if match.partial:
+        yield f"it is {match.name} on a part of the logits, where nothing is clamped, and something else on the rest"
     if match.curve is not None:
         kind = "rises everywhere" if match.curve.monotone else "does not rise everywhere: f is not convex"
         yield f"the best curve h leaves {match.curve.residual:.2g} of the gradient unexplained; it {kind}"
@@ -99,7 +128,7 @@ def notes(match: Match, reduction: Reduction, loss: Loss, grain: int) -> Iterato
         yield "one end of each sequence does not count"
     if grain == 2:
         yield "it computes in half precision, whatever it is given: laws are told apart only roughly"
-    if match.name == "none" and match.law is None and match.mixture is None and not _independent(loss):
+    if match.name == "none" and match.law is None and match.normaliser is None and not _independent(loss):
         yield "the gradient of a token depends on other tokens: a softmax or a norm over the wrong axis?"
     if loss.labels_as_mask:
         yield "labels are used as a mask only (-100: does not count)"

@@ -4,7 +4,8 @@ The gradient of one token's cost is compared with that of every law of the catal
 factor is the scale, and what remains decides. Temperature is read off first, without knowing the law: next to agreement
 any smooth divergence has the Hessian `c (diag q - q q^T)`, so moving one student logit moves the gradient at the others
 in proportion to their `q`. The order of search: as it stands; a temperature; the families in their parameter; a top-k
-form; a softmax too many; a mixture of logarithms; a law that holds on a part of the tokens only; a curve; nothing.
+form; a softmax too many; both KLs, or a mixture of logarithms; a law that holds on a part of the tokens only; a curve;
+nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 from distil_theory.auditing import laws
 from distil_theory.auditing.curve import fit as fit_curve
 from distil_theory.auditing.laws import CATALOGUE, Law, View
-from distil_theory.auditing.match import Data, Match, best, law_or_js, measure, search, tolerances, try_law
+from distil_theory.auditing.match import Data, Match, best, measure, search, tolerances, try_law
 from distil_theory.auditing.meter import Meter
-from distil_theory.auditing.mixtures import mixture_of_logs
+from distil_theory.auditing.mixtures import both_kls
 from distil_theory.auditing.support import forms, shown, top_k
 
 
@@ -39,15 +40,16 @@ def identify(meter: Meter, rng: np.random.Generator) -> Match:
     found = [best(View(), data)]
     if found[0].residual < tolerance:
         return found[0]
-    for step in (_at_temperature, _families, top_k, _twice, mixture_of_logs):
+    for step in (_at_temperature, _families, top_k, _twice, both_kls):
         match = step(meter, data, T)
         if match is not None and match.residual < (tight if step is _families else tolerance):
             return match
         found += [match] if match is not None else []
-    part = _on_a_part(meter, rng, T)
-    if part is not None:
-        return part
-    return _curve(meter, rng, data, T)
+    if meter.sampled:  # each label keeps a gradient where its factor is clamped: a divergence of another h
+        curve = _curve(meter, rng, data, T)
+        if curve.name == "f_divergence":
+            return curve
+    return _on_a_part(meter, rng, T) or _curve(meter, rng, data, T)
 
 
 def silent(meter: Meter, data: Data) -> bool:
@@ -55,7 +57,7 @@ def silent(meter: Meter, data: Data) -> bool:
     if not np.any(data.g):
         return True
     value = abs(meter.values(data.s[:3], data.t[:3])).max()
-    return bool(abs(data.g).max() <= (1e-6 if meter.coarse else 1e-11) * value)
+    return meter.loss.rounding(abs(data.g).max(), value)
 
 
 def temperature(meter: Meter, rng: np.random.Generator) -> float:
@@ -94,8 +96,12 @@ def _at_temperature(meter: Meter, data: Data, T: float) -> Match | None:
 
 def _families(meter: Meter, data: Data, T: float) -> Match | None:
     """Generalised Jensen-Shannon and alpha in their parameters."""
+    return _any_family({View(), View(T), View(round(T, 2))}, data)
+
+
+def _any_family(views: Iterable[View], data: Data) -> Match:
     found = []
-    for view in {View(), View(T), View(round(T, 2))}:
+    for view in views:
         grids = (
             (laws.generalized_js, np.array([1e-3, 0.01, *np.linspace(0.05, 0.95, 19), 0.99, 0.999])),
             (laws.alpha, np.linspace(-2.96, 4.04, 29)),
@@ -112,7 +118,9 @@ def _families(meter: Meter, data: Data, T: float) -> Match | None:
 def _twice(meter: Meter, data: Data, T: float) -> Match | None:
     """A softmax of probabilities, on either side or on both."""
     views = [View(1.0, form) for form in ("double", "double_student", "double_teacher")]
-    match = min((law_or_js(meter, view, data) for view in views), key=lambda m: m.residual)
+    match = min((best(view, data) for view in views), key=lambda m: m.residual)
+    if match.residual > tolerances(meter)[0]:
+        match = min(match, _any_family(views, data), key=lambda m: m.residual)
     warm = [best(View(x, "double"), data) for x in (0.5, 0.7, 1.5, 2.0, 3.0, 4.0, 5.0)]
     match = min(match, *warm, key=lambda m: m.residual)
     return replace(match, name="none")

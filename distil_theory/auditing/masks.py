@@ -53,8 +53,9 @@ def faults(loss: Loss, reduction: Reduction, rng: np.random.Generator) -> Iterat
         there = loss(bad_s, bad_t, mask, labels)
     except Exception:
         return
-    counted = there.value[mask == 1] if loss.per_token else there.value
-    if here.finite and not (np.isfinite(counted).all() and np.isfinite(there.student[mask == 1]).all()):
+    applied = not loss.per_token or not np.any(here.value[mask == 0])  # else the caller is left to leave them out
+    value = there.value if applied else there.value[mask == 1]
+    if here.finite and not (np.isfinite(value).all() and np.isfinite(there.student[mask == 1]).all()):
         yield "mask_nan", "NaN logits at masked positions make the loss or its gradient NaN: a product with 0 keeps NaN"
 
 

@@ -27,7 +27,8 @@ class Match:
         share: how large a part, among those of the size at which it is largest.
         curve: the fitted `h`, if no law.
         both: the factors of forward and reverse KL, if a sum of the two.
-        mixture: the share of the teacher in a mixture of logarithms, if it is one.
+        normaliser: `w`, if `log sum p^w q^(1-w)` is a part of it.
+        mixed: whether there are KLs beside it: a normalised mixture of logarithms.
     """
 
     name: str
@@ -39,7 +40,15 @@ class Match:
     share: float = 1.0
     curve: Curve | None = None
     both: tuple[float, float] | None = None
-    mixture: float | None = None
+    normaliser: float | None = None
+    mixed: bool = False
+
+    @property
+    def ascends(self) -> bool:
+        """Whether a step against the gradient increases the divergence."""
+        if self.law is not None or self.both is not None:
+            return self.scale < 0
+        return self.name == "f_divergence" and self.curve is not None and bool(self.curve.h[-1] < self.curve.h[0])
 
 
 @dataclass(frozen=True)

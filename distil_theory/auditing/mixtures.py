@@ -1,7 +1,10 @@
-"""Sums of both KLs, and mixtures that average logarithms instead of probabilities.
+r"""Sums of both KLs, and mixtures that average logarithms instead of probabilities.
 
-With `log m = b log p + (1-b) log q` the "Jensen-Shannon" of `m` is `b (1-b) (KL(p||q) + KL(q||p))`, Jeffreys'
-divergence; normalised, the logarithm of `sum p^b q^(1-b)` is added to it, and the result is no f-divergence.
+With `log m = w log p + (1-w) log q` the "Jensen-Shannon" `b KL(p||m) + (1-b) KL(q||m)` is
+`b (1-w) KL(p||q) + (1-b) w KL(q||p)`: a weighted sum of both KLs, which is a divergence of its own right (Jeffreys'
+where `w = b`) and an error only where Jensen-Shannon was meant. Normalised, `m` is a distribution, and
+`log sum p^w q^(1-w)` is added: no f-divergence. That logarithm alone, negated, is Bhattacharyya's distance (`w = 1/2`)
+or Chernoff's: nothing is mixed.
 """
 
 from __future__ import annotations
@@ -16,17 +19,15 @@ from distil_theory.auditing.match import Data, Match, linear, polish, tolerances
 from distil_theory.auditing.meter import Meter
 
 
-def mixture_of_logs(meter: Meter, data: Data, T: float) -> Match | None:
-    """`b KL(p||m) + c KL(q||m)` where `log m` is a mean of logarithms, normalised or not."""
+def both_kls(meter: Meter, data: Data, T: float) -> Match | None:
+    """A sum of both KLs, and what is left of a normalised mixture of logarithms."""
     tolerance = tolerances(meter)[0]
     for view in {View(), View(T), View(round(T, 2))}:
         seen = view(data.s, data.t)
         pair = [seen.back(law.slope(seen.lp, seen.lq)) for law in (laws.FORWARD_KL, laws.REVERSE_KL)]
         c, residual = linear(np.array(pair), data.g)
         if residual < tolerance:
-            a, b = float(c[0]), float(c[1])
-            share = _share(abs(a), abs(b)) if a * b > 0 else None
-            return Match("f_divergence", view, a + b, residual, None, both=(a, b), mixture=share)
+            return Match("f_divergence", view, float(c.sum()), residual, both=(float(c[0]), float(c[1])))
 
         def at(share: float, seen: laws.Compared = seen, pair: list[Array] = pair) -> tuple[Array, float]:
             extra = seen.back(laws.geometric(share)(seen.lp, seen.lq))
@@ -38,23 +39,6 @@ def mixture_of_logs(meter: Meter, data: Data, T: float) -> Match | None:
         share = polish(left, np.linspace(0.05, 0.95, 19))
         c, residual = at(share)
         if residual < tolerance:
-            return Match("none", view, float(c[2]), residual, None, mixture=round(share, 3))
-    return None
-
-
-def _share(a: float, b: float) -> float | None:
-    """The teacher's share in an unnormalised mixture of logarithms, from the factors of both KLs; `None` if it is an
-    honest sum."""
-    if any(abs(a + b - total) < 2e-3 for total in (1, 2, 4)):
-        return None
-    if abs(a + b - 0.5) < 2e-3:  # halves of two KLs to one mean of logarithms
-        return b / (a + b)
-    if abs(np.sqrt(a) + np.sqrt(b) - 1) < 2e-3:
-        return float(np.sqrt(a))
-    constants = (8, 16, 32, 64, 100, 128, 256, 512, 1000, 1024, 2048, 4096)
-    for size in (1, 2, 0.5, *(1 / c for c in constants)):
-        share = (1 - np.sqrt(max(1 - 4 * a / size, 0))) / 2
-        nice = abs(share * 20 - round(share * 20)) < 0.02 and share > 0.04
-        if abs(a - b) < 2e-3 * a and a <= 0.2501 * size and nice and (size >= 0.5 or share < 0.49):
-            return float(share)
+            mixed = abs(c[:2]).max() > 1e-2 * abs(c[2])
+            return Match("none", view, float(c[2]), residual, normaliser=round(share, 3), mixed=bool(mixed))
     return None

@@ -67,26 +67,26 @@ def _moderate(meter: Meter, match: Match, value: Value, s: Array, t: Array) -> b
         # k3 and its like know an exponential of the log ratio
         ratio = abs(laws.log_softmax(s) - laws.log_softmax(t)).max()
         return bool(ratio < 60)
-    if match.name == "zero":
-        law = next((law for law in (*laws.CATALOGUE, laws.CROSS_ENTROPY) if law.name == value.name), None)
-        if law is None:
-            return False
-        match = Match(law.name, value.view, law=law)
     with np.errstate(all="ignore"):
-        seen = match.view(s, t)
+        seen, parts = match.view(s, t), []
         if match.law is not None:
-            parts = [match.law.cost(seen.lp, seen.lq), match.law.slope(seen.lp, seen.lq)]
-            return all(np.isfinite(x).all() and abs(x).max() < LARGE for x in parts)
-        if match.both is not None or match.mixture is not None:
+            parts += [match.law.cost(seen.lp, seen.lq), match.law.slope(seen.lp, seen.lq)]
+        if value.law is not None:  # the value may be of another divergence than the gradient
+            parts.append(value.law.cost(*value.view(s, t)[:2]))
+        if not all(np.isfinite(x).all() and abs(x).max() < LARGE for x in parts):
+            return False
+        if match.law is not None or match.both is not None or match.normaliser is not None:
             return True
+        if match.name == "zero":
+            return value.law is not None
     if max(np.ptp(s), np.ptp(t)) > 100 or meter.loss.precision != "float64":
         return False
     exact = _call(meter, s, t, precision="float64")
     return exact.finite and abs(exact.value).max() < LARGE and abs(exact.student).max() < LARGE
 
 
-def nan_at_zero(meter: Meter, match: Match, rng: np.random.Generator) -> Iterator[Fault]:
-    """A teacher that excludes a token, logit -inf, where the divergence is finite."""
+def nan_at_zero(meter: Meter, match: Match, value: Value, rng: np.random.Generator) -> Iterator[Fault]:
+    """A teacher that excludes a token, logit -inf, where the divergence, of gradient and of value, is finite."""
     if match.law is None or not match.law.finite_at_zero or meter.sampled:
         return
     s, t = rng.normal(size=(2, meter.loss.vocab))
@@ -95,8 +95,9 @@ def nan_at_zero(meter: Meter, match: Match, rng: np.random.Generator) -> Iterato
         answer = _call(meter, s, t, precision=meter.loss.precision)
     except Exception:
         return
-    if not answer.finite:
-        part = "value" if not np.isfinite(answer.value).all() else "gradient"
+    value_right = np.isfinite(answer.value).all() or (value.law is not None and not value.law.finite_at_zero)
+    if not value_right or not np.isfinite(answer.student).all():
+        part = "gradient" if value_right else "value"
         yield "nan_at_zero", f"a teacher probability of exactly zero makes the {part} NaN (0 times minus infinity)"
 
 

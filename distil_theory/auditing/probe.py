@@ -150,6 +150,11 @@ class Loss:
             return 0
         return next((i for i, step in enumerate((1e-10, 2e-5)) if np.any(value(step) != here)), 2)
 
+    def rounding(self, gradient: float, value: float) -> bool:
+        """Whether a gradient is no more than rounding: of the value, or of numbers of size one if that is nothing."""
+        relative, absolute = ((1e-11, 1e-13), (1e-6, 5e-7), (1e-3, 2e-3))[self.grain]
+        return bool(gradient <= relative * value or max(gradient, value) <= absolute)
+
     def __call__(
         self,
         student: Array,

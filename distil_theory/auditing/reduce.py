@@ -98,7 +98,7 @@ def find(loss: Loss, rng: np.random.Generator) -> Reduction:
 def _silent(loss: Loss, s: Array, t: Array) -> bool:
     """Whether the gradient is no more than rounding of the value."""
     answer = loss(same_everywhere((2, 4), s), same_everywhere((2, 4), t))
-    return bool(abs(answer.student).max() <= (1e-11, 1e-6, 1e-3)[loss.grain] * abs(answer.value).max())
+    return loss.rounding(abs(answer.student).max(), abs(answer.value).max())
 
 
 def _with(reduction: Reduction, over_vocab: bool) -> Reduction:

@@ -24,6 +24,7 @@ MEANINGS = {
     "none": "a number per token",
     "other": "none of the known ones",
 }
+SQUARED = {True: ", times T^2", False: "", None: ", times T^2 or not: the constant divisor hides it"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Audit:
         divergence: what the student's gradient descends.
         value: what its value is.
         scale, value_scale: factors of both, relative to a plain token sum of the unit divergence.
-        temperature, temperature_squared: `T` of `softmax(logits / T)`, and whether the loss is multiplied by `T^2`.
+        temperature, temperature_squared: `T` of `softmax(logits / T)`, and whether the loss is multiplied by `T^2`;
+            `None` where a constant divisor hides that.
         reduction: how tokens are added up.
         stop_gradient: whether no gradient reaches the teacher (in numpy there is none).
         support, top_k: which tokens of the vocabulary it looks at.
@@ -53,7 +55,7 @@ class Audit:
     scale: float
     value_scale: float
     temperature: float
-    temperature_squared: bool
+    temperature_squared: bool | None
     reduction: str
     stop_gradient: bool
     support: str
@@ -88,7 +90,7 @@ class Audit:
         rows = [
             ("gradient descends", f"{self.divergence}, scale {_number(self.scale)}"),
             ("value is", f"{self.value}, scale {_number(self.value_scale)}"),
-            ("temperature", f"{self.temperature:g}" + (", times T^2" if self.temperature_squared else "")),
+            ("temperature", f"{self.temperature:g}{SQUARED[self.temperature_squared]}"),
             ("reduction", f"{self.reduction} ({MEANINGS[self.reduction]})"),
             (
                 "teacher",

@@ -15,13 +15,15 @@ from distil_theory.auditing.meter import Meter
 
 @dataclass(frozen=True)
 class Value:
-    """Name and scale of the value, under which view, and the least and the largest value of a token that was seen."""
+    """Name and scale of the value, under which view, the least and the largest value of a token that was seen, and its
+    law if it has one."""
 
     name: str
     scale: float
     least: float
     largest: float
     view: View = field(default_factory=View)
+    law: Law | None = None
 
 
 def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
@@ -41,7 +43,8 @@ def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
     for view in () if twice else dict.fromkeys((match.view, View(match.view.temperature))):
         named = _against_laws(view, s, t, c, match, meter)
         if named is not None:
-            return Value(*named, least, largest, view)
+            law, scale = named
+            return Value(law.name, scale, least, largest, view, law)
     if match.law is None and match.both is None:
 
         def left(T: float) -> float:
@@ -50,7 +53,7 @@ def identify(meter: Meter, match: Match, rng: np.random.Generator) -> Value:
         T = polish(left, np.geomspace(0.2, 12, 24))
         law, scale, residual = _best(View(T), s, t, c, match)
         if residual < tolerances(meter)[0]:
-            return Value(law.name, scale, least, largest, View(round(T, 3)))
+            return Value(law.name, scale, least, largest, View(round(T, 3)), law)
     agreement = abs(meter.values(s, s)).max()
     if (
         match.name == "f_divergence"
@@ -86,11 +89,11 @@ def _best(view: View, s: Array, t: Array, c: Array, match: Match) -> tuple[Law, 
     return min(found, key=lambda x: x[2])
 
 
-def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter: Meter) -> tuple[str, float] | None:
+def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter: Meter) -> tuple[Law, float] | None:
     law, scale, residual = _best(view, s, t, c, match)
     tolerance = tolerances(meter)[0]
     if residual < tolerance:
-        return law.name, scale
+        return law, scale
     for family, grid in (
         (laws.generalized_js, np.linspace(0.05, 0.95, 19)),
         (laws.alpha, np.linspace(-1.96, 3.04, 21)),
@@ -102,7 +105,7 @@ def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter:
         x = polish(left, grid)
         scale, residual, _ = _factor(family(x), view, s, t, c)
         if residual < tolerance / 3:
-            return family(x).name, scale
+            return family(x), scale
     if match.law is not None:  # clamped elsewhere? exact on a part
         order = np.argsort(abs(s - t).max(axis=-1))
         few = order[: max(4, len(order) // 4)]
@@ -111,7 +114,7 @@ def _against_laws(view: View, s: Array, t: Array, c: Array, match: Match, meter:
                 scale, _, exact = _factor(one, view, s[rows], t[rows], c[rows], tolerance / 100)
                 ratio = c[rows] / one.cost(*view(s[rows], t[rows])[:2]).sum(axis=-1)
                 if exact > 0.24:
-                    return one.name, float(np.median(ratio))
+                    return one, float(np.median(ratio))
     return None
 
 
@@ -140,7 +143,7 @@ def derivative(meter: Meter, s: Array, t: Array, rng: np.random.Generator) -> tu
     `None` if neither is there.
     """
     loss = meter.loss
-    step = 3e-3 if meter.coarse else 1e-6
+    step, rounding = (3e-3, 2e-5) if meter.coarse else (1e-6, 1e-10)
     pairs = []
     for _ in range(6):
         shape = (2, 4, s.shape[-1])
@@ -150,7 +153,7 @@ def derivative(meter: Meter, s: Array, t: Array, rng: np.random.Generator) -> tu
         d = rng.normal(size=shape) if not np.any(g) else g / np.linalg.norm(g) + 0.05 * rng.normal(size=shape)
         up, down = (loss(a + e * step * d, b, labels=labels, gradient=False).value.sum() for e in (1, -1))
         pairs.append(((up - down) / (2 * step), float((g * d).sum())))
-    pairs = [p for p in pairs if np.isfinite(p).all() and any(p)]
+    pairs = [p for p in pairs if np.isfinite(p).all() and max(map(abs, p)) > rounding]
     if not pairs:
         return None
     # where a kink or a change of the top k lies between the two values they differ: the second best of six will do

@@ -10,6 +10,10 @@ A field that is `None` is not judged. A field may hold several names, where the 
 * *zero loss* for sampled forms whose gradient vanishes in expectation only (k1, nll on the student's own tokens): may
   be named, as `divergence == "zero"` says it already.
 * *numpy losses* have no gradient to stop: `stop_gradient` is not judged, `teacher_gradient` would be an accusation.
+* *T^2 under a constant divisor*: any constant may contain it; `temperature_squared` is not judged, a warning would be
+  an accusation.
+* *a clamp on a region*: strictly it is no divergence of the catalogue; the law that holds elsewhere, with `dead_zone`,
+  is as good a name.
 * *half precision*: never judged, unless the loss upcasts first, which leaves nothing to warn of.
 """
 

@@ -31,10 +31,10 @@ UNMASKED = ("none", "token_sum", "batch_mean", "token_mean", "element_mean", "fi
 STYLES = ("multiply", "select", "where")
 
 
-def compose(seed: int) -> Case:
-    """The loss with this number."""
-    rng = np.random.default_rng([seed, 20])
-    name = sorted(FAULTS)[seed // 2 % len(FAULTS)] if seed % 2 else None
+def compose(number: int, seed: int = 20) -> Case:
+    """The loss with this number; another seed composes other losses."""
+    rng = np.random.default_rng([number, seed])
+    name = sorted(FAULTS)[number // 2 % len(FAULTS)] if number % 2 else None
     fault = FAULTS[name] if name else None
     divergence = str(rng.choice(fault.divergences if fault and fault.divergences else NAMES))
     forms = sorted(parts.COSTS[divergence])
@@ -48,12 +48,13 @@ def compose(seed: int) -> Case:
     logs = str(rng.choice(sorted(parts.LOGS)))
     loss = assemble(divergence, form, how, style if masked else None, warm, squared, logs, fault)
     label = "+".join([divergence, form, how, style if masked else "unmasked", f"T{warm:g}", name or "right"])
+    told = warm != 1 and how != "fixed"  # any constant may contain T^2
     fields = {
         "value": divergence,
         "temperature": warm,
-        "temperature_squared": squared if warm != 1 else None,
+        "temperature_squared": squared if told else None,
         "warnings": ("element_mean " if how == "element_mean" else "")
-        + ("temperature_unscaled " if warm != 1 and not squared else ""),
+        + ("temperature_unscaled " if told and not squared else ""),
     }
     reduction: object = how
     if how in ("fixed", "token_sum") and squared:
@@ -69,7 +70,7 @@ def compose(seed: int) -> Case:
         usual = "token_mean" if name == "padding_dependent" else how
         given["twin"] = assemble(divergence, form, usual, style if masked else None, warm, squared, logs, None)
     faults = fields.pop("faults", [])
-    return Case(f"{seed:03d}:{label}", loss, truth(descends, reduction, *faults, **fields), **given)
+    return Case(f"{number:03d}:{label}", loss, truth(descends, reduction, *faults, **fields), **given)
 
 
 def assemble(divergence, form, how, style, warm, squared, logs, fault):
@@ -128,5 +129,5 @@ def in_numpy(case: Case) -> Case:
     return Case(**fields | {"truth": type(case.truth)(**vars(case.truth) | {"stop_gradient": None})})
 
 
-COMPOSED = tuple(compose(seed) for seed in range(200))
+COMPOSED = tuple(compose(number) for number in range(200))
 COMPOSED = tuple(in_numpy(case) if not case.truth.faults and i % 12 == 0 else case for i, case in enumerate(COMPOSED))

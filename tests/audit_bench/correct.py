@@ -94,9 +94,17 @@ def reverse_warm(student_logits, teacher_logits, temperature: float = 0.5):
     return (log_q.exp() * (log_q - log_p)).sum(-1).mean() * temperature**2
 
 
-def js(beta, *, detach=False, size=1.0):
+def js(beta, **options):
     def cost(student_logits, teacher_logits):
-        log_q, log_p = both(student_logits, teacher_logits)
+        return js_of_logs(beta, **options)(*both(student_logits, teacher_logits))
+
+    return cost
+
+
+def js_of_logs(beta, *, detach=False, size=1.0):
+    """The teacher is as it is given: attached, if it is."""
+
+    def cost(log_q, log_p):
         b = torch.tensor(beta, dtype=log_q.dtype)
         log_m = torch.logaddexp(log_p + b.log(), log_q + (1 - b).log())
         log_m = log_m.detach() if detach else log_m

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from tests.audit_bench import parts
 from tests.audit_bench.cores import JEFFREYS
-from tests.audit_bench.correct import js
+from tests.audit_bench.correct import js_of_logs as js
 
 # Means over the padding and over the vocabulary are faults or warnings of their own.
 ALL = ["none", "token_sum", "batch_mean", "token_mean", "sequence_mean", "fixed"]

@@ -140,7 +140,8 @@ FAULTY = (
     Case(
         "pointwise_clip",
         faulty.pointwise_clip,
-        truth("none", "token_mean", "negative", tolerated="dead_zone"),
+        # Clipped entry by entry, by p log u: strictly no divergence, forward KL where nothing is clipped.
+        truth(("none", "forward_kl"), "token_mean", "negative", tolerated="dead_zone"),
         source="siyan-zhao/OPSD#24, #2, huggingface/trl#5990",
         twin=misweighted.per_token,
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from tests.audit_bench.correct import js
+from tests.audit_bench.correct import js_of_logs as js
 
 LOGS = {
     "log_softmax": lambda x: F.log_softmax(x, dim=-1),

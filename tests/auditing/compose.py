@@ -246,6 +246,8 @@ def compose(seed: int) -> Composed:
         gradient = value = "forward_kl" if name in ("forward_kl", "cross_entropy") else "reverse_kl"
     if "mixture_of_logs" in planned:
         gradient = value = "none" if normalised else "f_divergence"
+        if not normalised:  # a sum of both KLs, and an error only where Jensen-Shannon is expected
+            planned = planned - {"mixture_of_logs"}
     if clamp == "margin":
         value = "none"
     if "double_softmax" in planned:

@@ -40,6 +40,13 @@ def test_bad_input_is_one_sentence_and_status_2(path, words, capsys):
     assert error.count("\n") == 1
 
 
+def test_a_module_that_fails_is_no_faulty_loss(tmp_path, monkeypatch, capsys):
+    (tmp_path / "fails_on_import.py").write_text("undefined")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["audit", "fails_on_import:loss"]) == 2
+    assert "cannot import fails_on_import: NameError" in capsys.readouterr().err
+
+
 def test_settings_are_python_literals_or_words():
     assert setting("beta=0.5") == ("beta", 0.5)
     assert setting("how=mean") == ("how", "mean")

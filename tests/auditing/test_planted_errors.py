@@ -27,13 +27,13 @@ PLANTED = [
     ("any fit is good enough", identify, "tolerances", lambda meter: (9.0, 9.0), CASES["double_softmax"][0]),
     ("temperature 1, always", identify, "_at_temperature", lambda *_: None, CASES["temperature_unscaled"][0]),
     ("what is hidden is seen", laws, "HIDDEN", 0.0, tail_bucket),
-    ("no mixtures", identify, "mixture_of_logs", lambda *_: None, CASES["mixture_of_logs"][0]),
+    ("no mixtures", identify, "both_kls", lambda *_: None, CASES["mixture_of_logs (normalised)"][0]),
     ("clamps unseen", zones, "_regions", _no_faults, CASES["dead_zone"][0]),
     ("only small logits", numerics, "extremes", _no_faults, CASES["overflow"][0]),
     ("slopes trusted", values, "derivative", lambda *_: (1.0, 1.0), CASES["gradient_not_of_value"][0]),
     ("differences unseen", masks, "_difference", lambda *_: 0.0, CASES["padding_dependent"][0]),
     ("every teacher constant", faults, "stops", lambda *_: True, CASES["teacher_gradient"][0]),
-    ("every value right", values, "_against_laws", lambda *_: ("forward_kl", 1.0), reverse),
+    ("every value right", values, "_against_laws", lambda *_: (laws.FORWARD_KL, 1.0), reverse),
 ]
 
 
