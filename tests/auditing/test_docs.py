@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import statistics
 import sys
 from pathlib import Path
 
@@ -62,7 +61,6 @@ def test_the_losses_of_an_installed_trl(examples):
     assert found["SDPO sampled token"].estimator == "policy_gradient"
     unnamed = [name for name, report in found.items() if report.divergence in ("none", "zero")]
     assert unnamed == ["IW-OPD sampled token, gamma 0.5"]  # its tokens depend on each other
-    assert statistics.median(report.seconds for report in found.values()) < 5  # the first imports TRL
 
 
 def test_the_safe_gaps_of_the_decision_page():
