@@ -262,6 +262,7 @@ def test_violations_are_noticed(finished):
         ("same", lambda x: x["direction_difference"].isna(), "directions of equal students"),
         ("crossing", lambda x: x["family"] == "smoothed", "collapsed students"),
         ("crossing", lambda x: x["teacher"] != "own", "self-taught students"),
+        ("crossing", lambda x: x["again"].isna(), "fixed floors at which the sharper student is ahead again"),
         ("estimators", lambda x: x["n"] > 32, "variances of Pass@N"),
         ("estimators", lambda x: x["metric"] == "pass", "estimates of every metric"),
     ):

@@ -302,12 +302,26 @@ def test_a_gap_or_an_infinite_number_is_noticed(tables, name, column, value, wor
 @pytest.mark.parametrize(
     ("name", "column", "value"),
     [("cumulative", "problem", "cell"), ("chain", "problem", "garnet"), ("confidence", "quantity", "regret"),
-     ("slopes_curves", "kind", "stochastic"), ("drift", "teacher", "coin"), ("horizon_exact", "student", "cloned"),
-     ("horizon", "learner", "shared")],
+     ("slopes_curves", "kind", "stochastic"), ("horizon_exact", "student", "cloned"), ("horizon", "learner", "shared")],
 )  # fmt: skip
 def test_a_table_that_lacks_rows_is_noticed(tables, name, column, value):
     kept = tables[name][tables[name][column] != value]
     assert f"the table {name} lacks the {column} {value}" in verdicts.violated(tables | {name: kept})
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("drift_time", {"step": "natural", "where": "student"}), ("drift_time", {"step": "kt"}),
+     ("slopes_mean", {"of": "average_slope"}), ("slopes_mean", {"kind": "deterministic", "quantity": "bound"}),
+     ("horizon_growth", {"learner": "clone"}), ("horizon_growth", {"chain": "end", "learner": "shared"}),
+     ("drift", {"teacher": "coin", "step": "natural"})],
+)  # fmt: skip
+def test_a_combination_that_is_missing_is_noticed(tables, name, where):
+    gone = np.logical_and.reduce([tables[name][column] == value for column, value in where.items()])
+    assert gone.any()
+    said = verdicts.violated(tables | {name: tables[name][~gone]})
+    assert all(x.startswith(f"the table {name} lacks the ") for x in said)
+    assert sum(all(value in x for value in where.values()) for x in said) == len(said) > 0
 
 
 def test_a_violation_fails_the_run(monkeypatch, tables, tmp_path):

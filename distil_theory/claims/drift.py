@@ -6,6 +6,7 @@ Distributions are `(A,*B)`, sequences of teachers `(N,A,*B)`, in floats or balls
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 from distil_theory import number_systems as ns
 from distil_theory.number_systems import Array
 
-ROUNDS, ETAS = 24, (0.05, 1, 20)
+ROUNDS, ETAS = 24, (Fraction(1, 20), Fraction(1), Fraction(20))
 """Teachers in a sequence, and sizes of the proximal steps that follow them."""
 Follow = Callable[[Array, Array, Any], Array]
 
@@ -67,6 +68,24 @@ def sparse(teachers: Array) -> Array:
     return kept / kept.sum(axis=1)[:, None]
 
 
+def one_step(teachers: Array, floor: Any, phi: Any, eta: Any, rate: Any) -> tuple[Array, Array]:
+    """The least of `KL(p||x) - rate chi2 - KL(p||x')` and of `x' - phi` over natural steps from students near `phi`.
+
+    Of each round the student is the teacher with its last action brought down to `phi`, and the next teacher shows the
+    way. Then both have all but one action at their floors: there, with a third action, neither bound has much to spare.
+    """
+    actions, ones = teachers.shape[1], (1,) * (teachers.ndim - 2)
+    low = np.moveaxis(teachers, 1, 0).copy()
+    low[0], low[-1] = low[0] + low[-1] - phi, phi
+    each = np.eye(actions, dtype=int).reshape(actions, actions, *ones)
+    theirs, own = (least + (1 - actions * least) * each for least in (floor, phi))
+    p = np.concatenate([np.roll(np.moveaxis(teachers, 1, 0), -1, axis=1), np.repeat(theirs, actions, axis=1)], axis=1)
+    x = np.concatenate([low, np.tile(own, (1, actions, *ones))], axis=1)
+    new, chi2 = natural(x, p, eta), (ns.power(p - x, 2) / x).sum(axis=0)
+    nearer = (p * ns.log(new / x)).sum(axis=0) - rate * chi2
+    return -ns.amax(-nearer, 0), -ns.amax(ns.amax(phi - new, 0), 0)
+
+
 def slacks(teachers: Array) -> list[Array]:
     """Bound minus what was paid of each student, and least probability minus its floor."""
     rounds, actions = teachers.shape[:2]
@@ -79,13 +98,14 @@ def slacks(teachers: Array) -> list[Array]:
         return (log_actions - last + ns.log(1 / least) / 2 * path(given)) / rate
 
     for eta in ETAS:
-        eta = one * eta if ns.name(one) == "float64" else one * int(eta * 20) / 20
-        found = run(teachers, teachers, proximal, eta)
-        out += [bound(teachers, floor, eta / (1 + eta)) - found.paid, found.least - floor]
+        size = one * eta.numerator / eta.denominator
+        found = run(teachers, teachers, proximal, size)
+        out += [bound(teachers, floor, size / (1 + size)) - found.paid, found.least - floor]
     phi = floor / (ns.exp(one) - 1)
     eta = phi / (1 - phi)
+    rate = eta * (1 - (ns.exp(one) - 2) * eta)
     found = run(teachers, teachers, natural, eta)
-    out += [bound(teachers, phi, eta * (1 - (ns.exp(one) - 2) * eta)) - found.paid, found.least - phi]
+    out += [bound(teachers, phi, rate) - found.paid, found.least - phi, *one_step(teachers, floor, phi, eta, rate)]
     zero, small = sparse(teachers), one / ((rounds + 1) * actions)
     found = run(zero, (1 - actions * small) * zero + small, proximal, one)
     cost = rounds * ns.log(1 / (1 - actions * small))

@@ -175,12 +175,13 @@ def margin(teachers: Array) -> Array:
     floor, last = teachers.min(axis=(0, 1)), -ns.xlogx(teachers[-1]).sum(axis=0)
     first, phi = np.log(actions) - last, bounds.mirror_floor(floor)
     out, path = [], drift.path(teachers)
-    for eta in drift.ETAS:
+    for eta in map(float, drift.ETAS):
         found = drift.run(teachers, teachers, drift.proximal, eta)
         out += [bounds.proximal_drift(eta, actions, floor, path, first) - found.paid, found.least - floor]
     eta = phi / (1 - phi)
     found = drift.run(teachers, teachers, drift.natural, eta)
     out += [bounds.mirror_drift(eta, actions, phi, path, first) - found.paid, found.least - phi]
+    out += drift.one_step(teachers, floor, phi, eta, 1 / bounds.mirror_drift(eta, actions, phi, 0.0, 1.0))
     zero, small = drift.sparse(teachers), 1 / ((rounds + 1) * actions)
     found = drift.run(zero, (1 - actions * small) * zero + small, drift.proximal, 1.0)
     first, cost = np.log(actions) + ns.xlogx(zero[-1]).sum(axis=0), bounds.smoothing(actions, small, rounds)

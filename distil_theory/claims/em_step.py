@@ -156,8 +156,8 @@ CLAIM = Claim(
     r"\pi' = (\pi + \eta m)/(1 + \eta), \quad L = \sum_x \rho(x) \log P_x",
     assumptions=("the teacher is conditioned on the student's own success", "the mean log, not the mean"),
     source="classic",
-    scope="any number of prompts and answers (term by term), any `eta`; the code: two prompts, `A = 2`; any student "
-    "of an MDP `H = S = A = 2`, states alike",
+    scope="one step, any number of prompts and answers (term by term), any `eta`; many steps by summation; the code: "
+    "two prompts, `A = 2`; what `m` counts, for any student of an MDP `H = S = A = 2`, states alike",
     steps=(
         Step("the increase, one prompt and one answer", increment, "P / P_new"),
         Step("`KL(m || pi) >= 0`, any number of answers", pooled, "m / pi for pi / m"),

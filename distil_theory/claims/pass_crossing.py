@@ -158,15 +158,21 @@ def increments(w: Array, p: Array) -> Array:
     return np.minimum(np.minimum(least, start), moves.min(axis=0))
 
 
-def margin(weights: Array, odds: Array) -> Array:
-    """The same for `success.self_taught` and for `p ∝ w^2`."""
+def margin(weights: Array, odds: Array, growth: Array | None = None) -> Array:
+    """The same for `success.self_taught`, for `p ∝ w^2` and, where given, for `p ∝ w e^g`: in ascending order of `w`
+    the `growth (X,n)`, not negative, is what `g` gains."""
     order = np.argsort(weights, axis=0)
     w, taught = (np.take_along_axis(x, order, axis=0) for x in (weights, self_taught(weights, odds)))
-    return np.minimum(increments(w, taught), increments(w, w**2 / (w**2).sum(axis=0))) + ROUNDING
+    students = [taught, w**2 / (w**2).sum(axis=0)]
+    if growth is not None:
+        powers = w * np.exp(np.cumsum(growth, axis=0) - growth.sum(axis=0))
+        students.append(powers / powers.sum(axis=0))
+    return np.min([increments(w, p) for p in students], axis=0) + ROUNDING
 
 
 def attack(find: Callable[..., Array], n: int, seed: int) -> Found:
-    """The smallest margin over weights, even and uneven, and odds from `1e-3` to `1e6`; n / 20 in all."""
+    """The smallest margin over weights, even and uneven, odds from `1e-3` to `1e6`, and sharper students whose `p/w`
+    grows in few steps or many, small or large; n / 20 in all."""
     found: list[Found] = []
     for prompts in SIZES:
         left = -(-n // (20 * len(SIZES)))
@@ -175,7 +181,10 @@ def attack(find: Callable[..., Array], n: int, seed: int) -> Found:
             shape = np.where(rng.random(size) < 0.3, 30.0, 1.0)
             w = rng.standard_gamma(np.broadcast_to(shape, (prompts, size))) + 1e-3
             w, odds = w / w.sum(axis=0), 10 ** rng.uniform(-3, 6, size)
-            found = [merge([*found, smallest(find(w, odds), size, w, odds)])]
+            moves = rng.random((prompts, size)) < rng.uniform(0.1, 1, size)
+            moves[rng.integers(1, prompts, size), np.arange(size)] = True  # or it is `w` itself, up to rounding
+            growth = moves * (0.1 + rng.standard_exponential((prompts, size))) * 10 ** rng.uniform(-2, 1, size)
+            found = [merge([*found, smallest(find(w, odds, growth), size, w, odds, growth)])]
     return found[0]
 
 

@@ -39,6 +39,9 @@ def _missing(t: Tables) -> list[str]:
         "EM steps": (t["em"]["step"] > 0).any(),
         "directions of equal students": t["same"]["at"].str.startswith("logits").any(),
         "collapsed students": (crossing["family"] == "collapsed").any(),
+        "fixed floors at which the sharper student is ahead again": (
+            crossing[crossing["teacher"] == "fixed"]["again"].notna().any()
+        ),
         "self-taught students": {"sdpo", "opsd"} <= set(crossing[crossing["teacher"] == "own"]["objective"]),
         "variances of Pass@N": (2 * passes["n"] <= passes["samples"]).any(),
         "estimates of every metric": {"pass", "best", "maj", "avg"} <= set(estimators["metric"]),

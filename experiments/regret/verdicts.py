@@ -8,7 +8,7 @@ of seeds whose Wilson interval lies above `2 eps`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,17 @@ MAY_BE_EMPTY = {  # columns with a meaning for "there is none"
     "drift": ("bound", "unavoidable"),
     "drift_time": ("bound", "unavoidable"),
     "horizon": ("kl", "kl_expert", "log_loss_bound"),
+}
+LEARNERS = ("dagger", "clone", "exact", "shared")
+OF = ("slope", "average_slope", "per_log")
+ROWS: dict[tuple[str, ...], list[tuple[str, ...]]] = {  # combinations that every run makes
+    ("slopes_mean", "kind", "quantity", "of"): [
+        *product(("stochastic",), slopes.QUANTITIES, OF),
+        *product(("deterministic",), (x for x in slopes.QUANTITIES if x != "spread"), OF),
+    ],
+    ("drift", "teacher", "step", "where"): [(x, *how) for x in drifting.KNOBS for how in drifting.TRAINED],
+    ("drift_time", "teacher", "step", "where"): [("doubling", *how) for how in drifting.TRAINED],
+    ("horizon_growth", "chain", "learner"): list(product(problems.CHAINS, LEARNERS)),
 }
 ROUNDING = 1e-9
 LONG = 1000
@@ -46,12 +57,15 @@ def _missing(t: Tables) -> list[str]:
         ("confidence", "problem"): problems.CASES,
         ("confidence", "quantity"): ("hellinger", "regret"),
         ("slopes_curves", "kind"): slopes.KINDS,
-        ("drift", "teacher"): tuple(drifting.KNOBS),
         ("horizon_exact", "student"): ("cloned", "own_states", "unforgiving"),
-        ("horizon", "learner"): ("dagger", "clone", "exact", "shared"),
+        ("horizon", "learner"): LEARNERS,
     }
-    return [f"the table {name} lacks the {column} {value}" for (name, column), values in needed.items()
-            for value in values if value not in set(t[name][column])]  # fmt: skip
+    lacks = [(name, column, value) for (name, column), values in needed.items()
+             for value in values if value not in set(t[name][column])]  # fmt: skip
+    for (name, *columns), values in ROWS.items():
+        there = set(t[name][columns].itertuples(index=False, name=None))
+        lacks += [(name, " ".join(columns), " ".join(value)) for value in values if value not in there]
+    return [f"the table {name} lacks the {column} {value}" for name, column, value in lacks]
 
 
 def _cumulative(t: Tables) -> Iterator[str]:

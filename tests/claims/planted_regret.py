@@ -55,6 +55,8 @@ ERRORS = [
     ("e for e - 1", BOUNDS, "np.asarray(floor) / (np.e - 1)", "np.asarray(floor) / np.e", DRIFT, "it keeps"),
     ("m = p", "claims/drifting_teacher.py", "m, f = (P + P2) / 2,", "m, f = P,", DRIFT, "the path"),
     ("a tenth of the path", BOUNDS, "np.log(1 / least) / 2 *", "np.log(1 / least) / 20 *", DRIFT, MARGIN),
+    ("3/2 for e - 1", BOUNDS, "np.asarray(floor) / (np.e - 1)", "np.asarray(floor) / 1.5", DRIFT, MARGIN),
+    ("1/2 for e - 2", BOUNDS, "(eta * (1 - (np.e - 2) * eta))", "(eta * (1 - eta / 2))", DRIFT, MARGIN),
     ("d of the student", "claims/compounding_errors.py", "links.visited(mdp, expert, ((expert", "links.visited(mdp, student, ((expert",
      CLONING, "performance"),
     ("H^2/2", BOUNDS, "horizon * (horizon + 1) / 2 *", "horizon * horizon / 2 *", CLONING, "span(Q_h^pi)"),

@@ -59,5 +59,7 @@ ERRORS = [
      "pass_crossing", "13/25"),
     ("lambda w for lambda / w", "success/alike.py", "y = multiplier / w", "y = multiplier * w",
      "pass_crossing", MARGIN),
+    ("c = sum w^2 for all", "claims/pass_crossing.py", "np.max(np.where(p < w, w, 0), axis=0)", "(w**2).sum(axis=0)",
+     "pass_crossing", MARGIN),
 ]  # fmt: skip
 SLUGS = ("agreement", "success_bound", "em_step", "pass_series", "pass_crossing")
