@@ -40,7 +40,7 @@ import numpy as np
 import sympy
 
 from distil_theory.calculus import U
-from distil_theory.number_systems.rational_functions import identically_zero
+from distil_theory.number_systems.rational_functions import is_zero
 from distil_theory.point import covariance
 
 # --- the construction: the same lines on rationals, balls and symbols ---
@@ -80,22 +80,9 @@ INDEX, N = sympy.symbols("i n", integer=True, positive=True)
 PI, STAR, R, K = (sympy.IndexedBase(x)[INDEX] for x in ("pi", "pi_star", "r", "K"))
 
 
-def is_zero(e: Any) -> bool:
-    """Whether an expression is identically zero: as a rational function, or by sympy's simplification."""
-    if identically_zero(e):
-        return True
-    if not e.has(sympy.Indexed) and not any(x.is_integer or x.is_nonpositive for x in e.free_symbols):
-        atoms = sorted(e.free_symbols | e.atoms(sympy.core.function.AppliedUndef), key=str)
-        somewhere = {atom: sympy.Rational(3 + 2 * i, 31 + 4 * i) for i, atom in enumerate(atoms)}
-        value = sympy.N(e.subs(somewhere, simultaneous=True), 30)
-        if value.is_number and value.is_finite and abs(value) > 1e-15:
-            return False  # not zero here: no need to simplify a wrong formula
-    return bool(sympy.simplify(e) == 0)
-
-
 def vanish(*expressions: Any) -> bool:
     """Whether each is identically zero."""
-    return all(is_zero(sympy.sympify(e)) for e in expressions)
+    return all(is_zero(e) for e in expressions)
 
 
 def positive(*expressions: Any) -> bool:

@@ -124,21 +124,21 @@ def sample(
     if ns.name(pi) != "float64" or pi.ndim > 3 or (star is not None and star.ndim > 3):
         raise ValueError("sample takes one float64 MDP and one policy: convert to 'float64' first")
     p, rho = mdp.transition, mdp.initial
-    states = [_draw(np.broadcast_to(rho[:, None], (len(rho), n)), rng)]
+    states = [pick(np.broadcast_to(rho[:, None], (len(rho), n)), rng)]
     chosen, labels = [], []
     for h in range(len(pi)):
-        chosen.append(_draw(pi[h, states[h]].T, rng))
+        chosen.append(pick(pi[h, states[h]].T, rng))
         if star is not None:
-            labels.append(_draw(star[h, states[h]].T, rng))
+            labels.append(pick(star[h, states[h]].T, rng))
         if h < len(pi) - 1:
-            states.append(_draw(p[h, states[h], chosen[h]].T, rng))
+            states.append(pick(p[h, states[h], chosen[h]].T, rng))
     return replace(Trajectories(np.stack(states), np.stack(chosen)), labels=np.stack(labels) if labels else None)
 
 
-def _draw(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One draw from each column of `(K, n)`, by inversion."""
+def pick(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One draw from each column of `(K, ...)`, by inversion; columns need not sum to one."""
     edges = rows.cumsum(axis=0)
-    return (rng.random(rows.shape[1]) * edges[-1] >= edges[:-1]).sum(axis=0)
+    return (rng.random(rows.shape[1:]) * edges[-1] >= edges[:-1]).sum(axis=0)
 
 
 def _single(mdp: TabularMDP) -> None:

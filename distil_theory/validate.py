@@ -13,7 +13,7 @@ import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory.number_systems import Array
-from distil_theory.number_systems.rational_functions import identically_zero
+from distil_theory.number_systems.rational_functions import is_zero
 
 TOLERANCE = 1e-9
 """Largest deviation of a float row sum from one; a row of a few thousand roundings stays far below it."""
@@ -87,14 +87,8 @@ def _is_one(total: Array) -> Any:
     if kind == "ball":
         return np.asarray(np.frompyfunc(lambda b: b.contains(1), 1, 1)(total), dtype=bool)
     if kind == "symbolic":
-        return np.asarray(np.frompyfunc(_is_symbolic_one, 1, 1)(total), dtype=bool)
+        return np.asarray(np.frompyfunc(lambda e: e == 1 or is_zero(e - 1), 1, 1)(total), dtype=bool)
     return np.asarray(total == 1, dtype=bool)
-
-
-def _is_symbolic_one(e: Any) -> bool:
-    import sympy
-
-    return e == 1 or identically_zero(e - 1) or bool(sympy.simplify(e - 1) == 0)
 
 
 def positive(what: str, p: Array, axes: Sequence[str], why: str) -> None:

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil_theory.number_systems import rational_functions
-from distil_theory.number_systems.rational_functions import identically_zero
-from distil_theory.three_points import is_zero
+from distil_theory.number_systems.rational_functions import identically_zero, is_zero
 
 A, B, C = sympy.symbols("a b c", positive=True)
 X = sympy.Symbol("x", real=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from distil_theory import validate
 from distil_theory.algorithms.tasks import Task
+from distil_theory.trajectories import pick
 
 
 @dataclass(frozen=True)
@@ -90,17 +91,17 @@ def draw(
     batch, n = student.shape[3], sampling.prompts * sampling.group
     b = np.arange(batch)
     law = np.broadcast_to(task.prompt_law, (*task.prompt_law.shape[:1], batch))
-    prompt = np.repeat(_pick(law[:, None] + np.zeros((sampling.prompts, 1)), rng), sampling.group, axis=0)  # (N, B)
+    prompt = np.repeat(pick(law[:, None] + np.zeros((sampling.prompts, 1)), rng), sampling.group, axis=0)  # (N, B)
     start = np.broadcast_to(task.initial_of, (*task.initial_of.shape[:2], batch))
-    states = [_pick(np.moveaxis(start[prompt, :, b], -1, 0), rng)]
+    states = [pick(np.moveaxis(start[prompt, :, b], -1, 0), rng)]
     actions, labels = [], []
     reward = np.broadcast_to(task.reward, student.shape)
     total: np.ndarray = np.zeros((n, batch))
     for h in range(len(student)):
-        actions.append(_pick(np.moveaxis(student[h, states[h], :, b], -1, 0), rng))
+        actions.append(pick(np.moveaxis(student[h, states[h], :, b], -1, 0), rng))
         total += reward[h, states[h], actions[h], b]
         if expert is not None:
-            labels.append(_pick(np.moveaxis(expert[h, states[h], :, b], -1, 0), rng))
+            labels.append(pick(np.moveaxis(expert[h, states[h], :, b], -1, 0), rng))
         if h < len(student) - 1:
             states.append(_successors(task, h, states[h], actions[h], rng))
     if bit:
@@ -114,10 +115,4 @@ def _successors(task: Task, h: int, s: np.ndarray, a: np.ndarray, rng: np.random
         return task.successor[min(h, len(task.successor) - 1), s, a]
     p = task.mdp.transition[h]
     rows = p[s, a] if p.ndim == 3 else p[s, a, :, np.arange(s.shape[1])]
-    return _pick(np.moveaxis(rows, -1, 0), rng)
-
-
-def _pick(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One draw from each column of `(K, N, B)`, by inversion; columns need not sum to one."""
-    edges = rows.cumsum(axis=0)
-    return (rng.random(rows.shape[1:]) * edges[-1] >= edges[:-1]).sum(axis=0)
+    return pick(np.moveaxis(rows, -1, 0), rng)

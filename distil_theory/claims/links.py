@@ -1,4 +1,4 @@
-"""What the bounds of claims 11b to 11e are made of: gaps, total variation and KL on either's states, spans of `Q`."""
+"""What claims 11b to 11e and 15 are made of: gaps, total variation and KL on either's states, spans of `Q`."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ import sympy
 
 from distil_theory import estimators, instances, objectives, solve, trajectories
 from distil_theory import number_systems as ns
-from distil_theory.claims import forward_gap, rollouts, symbols
+from distil_theory.claims import forward_gap, links, rollouts, symbols
 from distil_theory.claims.claim import Claim, Step
 from distil_theory.divergences import FORWARD_KL
 from distil_theory.number_systems import Array
@@ -35,11 +35,6 @@ from distil_theory.spec import TabularMDP
 
 CLIPS = ("1/2", "2")
 W, C, P, G = sympy.symbols("w c p g", positive=True)
-
-
-def gap(mdp: TabularMDP, student: Array, expert: Array) -> Array:
-    """`J* - J`."""
-    return solve.expected_return(mdp, expert) - solve.expected_return(mdp, student)
 
 
 def measure() -> bool:
@@ -115,7 +110,7 @@ def clipped(mdp: TabularMDP, student: Array, expert: Array, clip: Array) -> Clip
     left = p_star * ns.where(void | (cut < 0), cut * 0, cut)  # 1 - min(w, c) / w
     g = every.along((expert * solve.advantage(mdp, student)).sum(axis=2), actions=False)
     lost, bound = ((left * x).sum(axis=1).sum(axis=0) for x in (g, abs(g)))
-    return Clipped(rate - gap(mdp, student, expert), lost, bound)
+    return Clipped(rate - links.gap(mdp, student, expert), lost, bound)
 
 
 def fork() -> bool:

@@ -10,8 +10,9 @@ import sympy
 from distil_theory import solve
 from distil_theory.divergences import FDivergence
 from distil_theory.number_systems import Array, convert, name
+from distil_theory.number_systems.rational_functions import is_zero
 from distil_theory.spec import Bandit, TabularMDP
-from distil_theory.three_points import A, F, is_zero
+from distil_theory.three_points import A, F
 
 
 def _f(u: Array) -> Array:
@@ -77,7 +78,7 @@ def rational(text: str) -> Any:
 
 def vanishes(expression: Any) -> bool:
     """Whether an expression, or every entry of an array, is identically zero."""
-    return all(is_zero(sympy.sympify(e)) for e in np.asarray(expression, dtype=object).flat)
+    return all(is_zero(e) for e in np.asarray(expression, dtype=object).flat)
 
 
 def exact_bandit(reward: Array, student: Array, expert: Array) -> tuple[Bandit, Array, Array]:

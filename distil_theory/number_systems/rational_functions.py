@@ -44,6 +44,22 @@ def identically_zero(e: Any) -> bool:
     return False
 
 
+def is_zero(e: Any) -> bool:
+    """Whether an expression is identically zero: as a rational function, or by sympy's simplification."""
+    import sympy
+
+    e = sympy.sympify(e)
+    if identically_zero(e):
+        return True
+    if not e.has(sympy.Indexed) and not any(x.is_integer or x.is_nonpositive for x in e.free_symbols):
+        atoms = sorted(e.free_symbols | e.atoms(sympy.core.function.AppliedUndef), key=str)
+        somewhere = {atom: sympy.Rational(3 + 2 * i, 31 + 4 * i) for i, atom in enumerate(atoms)}
+        value = sympy.N(e.subs(somewhere, simultaneous=True), 30)
+        if value.is_number and value.is_finite and abs(value) > 1e-15:
+            return False  # not zero here: no need to simplify a wrong formula
+    return bool(sympy.simplify(e) == 0)
+
+
 def _lowest(top: Any, bottom: Any) -> Quotient:
     common = top.gcd(bottom)
     top, bottom = top // common, bottom // common

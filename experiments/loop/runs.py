@@ -7,13 +7,13 @@ is largest would win: up to a noise that only rewards have, larger steps are bet
 
 from __future__ import annotations
 
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from distil_theory import success
 from distil_theory.algorithms import ALGORITHMS, Algorithm, Run, Sampling, Update, named, run
+from distil_theory.algorithms.attempts import answer_law
 from distil_theory.instances.token_mdp import TokenMDP
 from distil_theory.number_systems import Array
 from experiments.loop import worlds
@@ -92,10 +92,6 @@ def votes(world: str, record: Run, checks: Array) -> Array:
 
 def majority(game: TokenMDP, policy: Array) -> Array:
     """Maj@16 of students `(H,S,A,*B)`, shape `B`."""
-    batch = policy.shape[3:]
-    law = np.ones((len(game.right[0]), len(game.right), *batch))
-    for (z, tokens), p in product(enumerate(game.tree.finished()), range(len(game.right))):
-        for h, token in enumerate(tokens):
-            law[z, p] *= policy[h, game.state_index(p, 0, tokens[:h]), token]
-    right = np.stack(game.right, axis=1).astype(float).reshape(*law.shape[:2], *[1] * len(batch))
+    law = np.swapaxes(answer_law(game, policy), 0, 1)
+    right = np.stack(game.right, axis=1).astype(float).reshape(*law.shape[:2], *[1] * (law.ndim - 2))
     return success.maj_at_n(law / law.sum(axis=0), right, VOTES).mean(axis=0)
