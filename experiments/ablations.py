@@ -22,7 +22,7 @@ import pandas as pd
 from rich.table import Table
 
 from experiments import ablations_plots, harness
-from experiments.harness import console
+from experiments.harness import Tables
 from experiments.interquartile import Interval, interval
 from experiments.loop import dials, runs
 from experiments.loop.dials import DIALS, Turned
@@ -34,7 +34,6 @@ USUAL = {"baseline": "position", "expert": "explicit", "rollouts": 64, "feedback
 LOCAL = ("DistIL", "SDPO", "OPSD")
 """Local objectives of an f-divergence."""
 MEASURES = ("area", "last", "lowered")
-Tables = dict[str, pd.DataFrame]
 Key = tuple[str, str, str, str]
 
 
@@ -130,18 +129,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     students, steps = (QUICK_STUDENTS, QUICK_STEPS) if args.quick else (STUDENTS, dials.STEPS)
     found = turned(args, students, steps)
     tables = {"values": values(found), "paired": paired(found)}
-    saved = {}
-    for name, x in tables.items():
-        path = args.out / f"ablations_{name}.csv"
-        harness.save_table(x, path)
-        saved[name] = pd.read_csv(path, dtype={"setting": str, "minus": str}, keep_default_na=False)
-    pictures = ablations_plots.draw(saved, args.out)
     told = {"students": students, "steps": steps, "eta": dials.ETA, "delta": runs.DELTA, "usual": USUAL}
-    files = [f"ablations_{name}.csv" for name in tables] + pictures
-    harness.save_manifest(args.out / "ablations.json", args, files, told)
-    console.print(summary(saved))
-    console.print(f"Tables and pictures: {args.out}/ablations*")
-    harness.finish(violated(saved))
+    read = {"dtype": {"setting": str, "minus": str}, "keep_default_na": False}
+    harness.conclude("ablations", args, tables, ablations_plots.draw, told, summary, violated, **read)
 
 
 if __name__ == "__main__":

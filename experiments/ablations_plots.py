@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
 from experiments import harness
-from experiments.algorithms_plots import LOOK, TITLES, handles, title
+from experiments.algorithms_plots import LOOK, TITLES, handles
+from experiments.harness import Tables, title
 from experiments.loop.dials import DIALS
 
-Tables = dict[str, pd.DataFrame]
 SAYS = {
     "baseline": "A baseline steadies the future term (16 rollouts per step)",
     "expert": "An expert that only shows a sampled action (16 rollouts per step)",

@@ -28,7 +28,7 @@ import pandas as pd
 from rich.table import Table
 
 from experiments import algorithms_plots, harness
-from experiments.harness import console
+from experiments.harness import Tables
 from experiments.interquartile import interval
 from experiments.loop import runs, worlds
 from experiments.loop.runs import Curves
@@ -44,7 +44,6 @@ LOCAL = (DISTIL, "SDPO", "OPSD")
 """Local objectives of an f-divergence with a truthful teacher: in exact mode they never lower the return there."""
 QUANTITIES = ("score", "entropy", "length")
 COUNTS = ("rollouts", "queries")
-Tables = dict[str, pd.DataFrame]
 Key = tuple[str, str, str]
 Found = dict[Key, Curves]
 
@@ -217,15 +216,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     makers = {"learning": learning, "answers": answers, "drops": drops, "paired": paired, "budget": budget,
               "needed": needed, "runs": every_run}  # fmt: skip
     tables = {name: make(found) for name, make in makers.items()}
-    saved = {name: harness.save_table(x, args.out / f"algorithms_{name}.csv") for name, x in tables.items()}
-    pictures = algorithms_plots.draw(saved, args.out)
     told = {"students": students, "steps": steps, "delta": runs.DELTA, "prompts": runs.SAMPLING.prompts,
             "group": runs.SAMPLING.group}  # fmt: skip
-    files = [f"algorithms_{name}.csv" for name in tables] + pictures
-    harness.save_manifest(args.out / "algorithms.json", args, files, told)
-    console.print(summary(saved))
-    console.print(f"Tables and pictures: {args.out}/algorithms*")
-    harness.finish(violated(saved))
+    harness.conclude("algorithms", args, tables, algorithms_plots.draw, told, summary, violated)
 
 
 if __name__ == "__main__":

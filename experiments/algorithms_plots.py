@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 
 from experiments import harness
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 from experiments.loop import worlds
 
-Tables = dict[str, pd.DataFrame]
 LOOK: dict[str, tuple[str, Any, str]] = {
     "DistIL": (C["blue"], "-", "o"),
     "DistIL, CE-to-go": (C["sky"], (0, (4, 1)), "v"),
@@ -41,11 +41,6 @@ SHORT = {
     "DistIL, prefix-weighted": "  prefix-weighted",
 }
 EXPERTS = "DAgger and cloning ask the best expert there is"
-
-
-def title(figure: Any, text: str) -> None:
-    """The heading of a panel."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
 
 
 def handles(names: Iterable[str], *, marks: bool = False) -> list[Line2D]:

@@ -28,7 +28,7 @@ from rich.table import Table
 from distil_theory import prevalence
 from distil_theory.divergences import BY_NAME
 from experiments import covariance_plots, harness
-from experiments.harness import console
+from experiments.harness import Tables
 from experiments.loop import runs, steps, worlds
 from experiments.loop.steps import ETAS, Steps
 
@@ -49,7 +49,6 @@ ENOUGH = 0.9
 """Share of the smallest steps whose prediction must be clear: otherwise nothing has been asked."""
 LAST = 0.99
 """The least cosine of the mean of many gradients, each of the most rollouts."""
-Tables = dict[str, pd.DataFrame]
 Key = tuple[str, str, str]
 
 
@@ -226,15 +225,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     medians, exponents = errors(found)
     tables = {"points": points(found), "signs": each, "agreement": pooled(each), "errors": medians,
               "exponents": exponents, "cosines": pointing(args), "family": family(args, students)}  # fmt: skip
-    saved = {name: harness.save_table(x, args.out / f"covariance_{name}.csv") for name, x in tables.items()}
-    pictures = covariance_plots.draw(saved, args.out)
     told = {"students": students, "steps": steps.STEPS, "etas": ETAS, "fitted_to": steps.SMALL, "factor": FACTOR,
             "repeats": steps.REPEATS}  # fmt: skip
-    files = [f"covariance_{name}.csv" for name in tables] + pictures
-    harness.save_manifest(args.out / "covariance.json", args, files, told)
-    console.print(summary(saved))
-    console.print(f"Tables and pictures: {args.out}/covariance*")
-    harness.finish(violated(saved))
+    harness.conclude("covariance", args, tables, covariance_plots.draw, told, summary, violated)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from experiments import harness
-from experiments.algorithms_plots import LOOK, NARROW, TITLES, handles, title
+from experiments.algorithms_plots import LOOK, NARROW, TITLES, handles
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 from experiments.loop import worlds
 
-Tables = dict[str, pd.DataFrame]
 LINTHRESH = 1e-5
 GEOMETRY = {"natural": (C["blue"], "-", "o"), "euclidean": (C["vermillion"], "--", "s")}
 CALLED = {"natural": "natural", "euclidean": "Euclidean"}

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from distil_theory import parallel
 from distil_theory.divergences import BY_NAME
 from distil_theory.parallel import console
 
+Tables = dict[str, pd.DataFrame]
+"""Panel to table."""
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "figures"
 CACHE = ".cache"
@@ -143,11 +146,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save_table(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Write a tidy csv (floats as %.12g) and return what a reader of the file will see."""
+def save_table(table: pd.DataFrame, path: Path, **read: Any) -> pd.DataFrame:
+    """Write a tidy csv (floats as %.12g) and return what a reader of the file will see, who reads it with `read`."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.12g")
-    return pd.read_csv(path)
+    return pd.read_csv(path, **read)
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -178,6 +181,16 @@ def draw_panels(panels: Mapping[str, tuple[Callable[..., None], float]], out: Pa
             save_figure(figure, out / file)
             plt.close(figure)
     return [f"{file}{suffix}" for _, file in figures for suffix in (".png", ".pdf")]
+
+
+def title(figure: Any, text: str) -> None:
+    """The heading of a panel."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
+
+
+def draw_functions(heights: Mapping[Callable[..., None], float], tables: Tables, out: Path, name: str) -> list[str]:
+    """`draw_panels` of functions `(figure, tables)`, each the panel of its name, and their heights in inches."""
+    return draw_panels({f.__name__: (partial(f, tables=tables), inches) for f, inches in heights.items()}, out, name)
 
 
 def shrink(out: Path, files: Sequence[str], page: str) -> list[str]:
@@ -231,6 +244,36 @@ def gaps(
             if infinite and column not in (may_be_infinite or {}).get(name, ()):
                 out.append(f"there is an infinite number in column {column} of the table {name}")
     return out
+
+
+def conclude(
+    name: str,
+    args: argparse.Namespace,
+    tables: Tables,
+    draw: Callable[[Tables, Path], list[str]],
+    told: dict[str, Any],
+    summary: Callable[[Tables], Any],
+    violated: Callable[[Tables], list[str]],
+    **read: Any,
+) -> None:
+    """What ends a run: tables, pictures, manifest, summary, verdicts, the last four of what a reader of the files sees.
+
+    Args:
+        name: of the experiment, with which its files begin.
+        args: of the command line.
+        tables: by panel.
+        draw: writes the pictures and names their files.
+        told: settings for the manifest.
+        summary: what the console shows.
+        violated: what contradicts a claim; then the exit status is 1.
+        read: how the tables are to be read.
+    """
+    saved = {key: save_table(table, args.out / f"{name}_{key}.csv", **read) for key, table in tables.items()}
+    pictures = draw(saved, args.out)
+    save_manifest(args.out / f"{name}.json", args, [f"{name}_{key}.csv" for key in tables] + pictures, told)
+    console.print(summary(saved))
+    console.print(f"Tables and pictures: {args.out}/{name}*")
+    finish(violated(saved))
 
 
 def finish(violations: Sequence[str]) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.ticker import NullFormatter
 
 from experiments import harness
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 from experiments.llm_bridge_cases import GAMES, OBJECTIVES, OPTIMISERS, TEACHERS, WIDTHS
 
 STYLES = {
@@ -26,11 +26,6 @@ STYLES = {
 }
 MARKS = {"sgd": (C["black"], "s"), "adam": (C["orange"], "D"), "natural": (C["sky"], "o"), "undamped": (C["blue"], "^")}
 FEEDBACK = {True: "truthful feedback", False: "one of several answers shown"}
-Tables = dict[str, pd.DataFrame]
-
-
-def _title(figure: Any, text: str) -> None:
-    figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
 
 
 def _label(optimiser: str) -> str:
@@ -66,7 +61,7 @@ def agreement(figure: Any, tables: Tables) -> None:
     right.set(xscale="log", yscale="log", ylim=(None, 1e4), title="median |actual - predicted| change of return")
     right.set_xlabel(r"size of the step, $\sqrt{\mathrm{KL}}$")
     right.legend(loc="upper left")
-    _title(figure, "(a) Gradients agree, and the error of the predicted change shrinks with the square of the step")
+    title(figure, "(a) Gradients agree, and the error of the predicted change shrinks with the square of the step")
     figure.subplots_adjust(left=0.12, right=0.985, bottom=0.17, top=0.83, wspace=0.25)
 
 
@@ -97,7 +92,7 @@ def predictions(figure: Any, tables: Tables) -> None:
     axes[0].set_yticks([-1e-1, -1e-3, 0, 1e-3, 1e-1], ["-0.1", "-0.001", "0", "0.001", "0.1"])
     axes[0].set_ylabel("actual change of return")
     axes[0].legend(loc="lower right", markerscale=4, handletextpad=0.2)
-    _title(
+    title(
         figure,
         "(b) What a first step is predicted to do, and does: KL $10^{-4}$ to $10^{-1}$ (counts: all sizes)",
     )
@@ -134,7 +129,7 @@ def lowered(figure: Any, tables: Tables) -> None:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     handles.append(plt.Line2D([], [], ls="", marker="o", mfc="white", mec="0.3", ms=4))
     figure.legend(handles, [*labels, "infinitely small step"], loc="lower center", ncols=5, columnspacing=1.2)
-    _title(
+    title(
         figure, "(c) How often a first step of KL $10^{-4}$ lowers the return, given that the teacher is better (95 %)"
     )
     figure.subplots_adjust(left=0.2, right=0.955, bottom=0.115, top=0.87, wspace=0.08, hspace=0.07)
@@ -161,7 +156,7 @@ def noise(figure: Any, tables: Tables) -> None:
         line[0].set_ylabel(f"{FEEDBACK[truthful].replace(' answers', '')}\nshare that lowers", fontsize=7)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, columnspacing=1.2)
-    _title(figure, f"(d) The same when feedback is false at times (width {WIDTHS[-1]}, its own teacher, still better)")
+    title(figure, f"(d) The same when feedback is false at times (width {WIDTHS[-1]}, its own teacher, still better)")
     figure.subplots_adjust(left=0.1, right=0.985, bottom=0.25, top=0.85, wspace=0.08, hspace=0.12)
 
 
@@ -193,7 +188,7 @@ def training(figure: Any, tables: Tables) -> None:
         shown[-1].tick_params(labelbottom=True)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, columnspacing=1.2)
-    _title(figure, "(e) Training on its own feedback: means and 95 % bootstrap intervals over seeds")
+    title(figure, "(e) Training on its own feedback: means and 95 % bootstrap intervals over seeds")
     figure.subplots_adjust(left=0.09, right=0.985, bottom=0.19, top=0.9, wspace=0.22, hspace=0.12)
 
 
@@ -229,7 +224,7 @@ def estimators(figure: Any, tables: Tables) -> None:
     axes[0].set_yticks(range(len(rows)), [f"{family}: {estimator}" for family, estimator in rows], fontsize=6.5)
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="upper right", ncols=2)
-    _title(figure, "(f) Estimators in parameter space, per rollout; no bias but where it is written")
+    title(figure, "(f) Estimators in parameter space, per rollout; no bias but where it is written")
     figure.subplots_adjust(left=0.25, right=0.985, bottom=0.12, top=0.88, wspace=0.07)
 
 

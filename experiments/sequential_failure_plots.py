@@ -8,10 +8,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from experiments.harness import LINES, label
+from experiments.harness import LINES, Tables, label
 from experiments.harness import OKABE_ITO as C
 
-Tables = dict[str, pd.DataFrame]
 DRAWN = ("forward_kl", "reverse_kl", "jensen_shannon", "hellinger", "pearson_chi2")
 COLUMNS = [
     ("random", 0.0, "random"),

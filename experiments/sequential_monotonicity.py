@@ -27,7 +27,6 @@ from rich.table import Table
 
 from distil_theory import horizon
 from experiments import harness, sequential_curves, sequential_plots, sequential_sweeps
-from experiments.harness import console
 
 EXACT, PROGRAMME = 1e-9, 1e-6
 """How far rounding may carry a pair beyond a curve: a closed form, a linear programme."""
@@ -166,19 +165,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "band": sequential_curves.band(sizes["band"], sizes["starts"] // 4, sizes["rounds"], args),
         "needed": sequential_curves.needed(60 if quick else 120),
     }
-    name = "sequential_monotonicity"
-    saved = {panel: harness.save_table(table, args.out / f"{name}_{panel}.csv") for panel, table in panels.items()}
-    pictures = sequential_plots.draw(saved, args.out)
-    files = [f"{name}_{panel}.csv" for panel in panels] + pictures
     told = sizes | {
         "curve_range": sequential_curves.RANGE,
         "band_range": sequential_curves.BAND,
         "block": sequential_sweeps.BLOCK,
     }
-    harness.save_manifest(args.out / f"{name}.json", args, files, told)
-    console.print(summary(saved))
-    console.print(f"Tables and pictures: {args.out}/{name}*")
-    harness.finish(violated(saved))
+    harness.conclude("sequential_monotonicity", args, panels, sequential_plots.draw, told, summary, violated)
 
 
 if __name__ == "__main__":

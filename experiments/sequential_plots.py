@@ -10,15 +10,14 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 
 from distil_theory.horizon import deviation_bound, safe_horizon
 from experiments import harness
 from experiments import sequential_failure_plots as failure_plots
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 from experiments.sequential_curves import BAND, BAND_SHAPES, DELTA, EXAMPLE, RANGE, RANGES
 
-Tables = dict[str, pd.DataFrame]
 SHADES = [C["vermillion"], C["orange"], C["sky"], C["blue"]]
 STYLES = ["-", "--", "-.", ":"]
 HORIZONS = {
@@ -36,11 +35,6 @@ KINDS = {
     "sharp": ("*", C["vermillion"], C["vermillion"], 8, "sharp (16b): rate 0"),
 }
 """Pairs of panel (e): marker, colour, face, size, what they are."""
-
-
-def title(figure: Any, text: str) -> None:
-    """The line above a panel."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
 
 
 def horizon(figure: Any, tables: Tables) -> None:

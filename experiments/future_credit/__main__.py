@@ -12,8 +12,7 @@ import pandas as pd
 
 from experiments import future_credit, harness
 from experiments.future_credit import answers, draw, frontier, random_problems, steps, training, verdicts
-from experiments.future_credit.look import Tables
-from experiments.harness import console
+from experiments.harness import Tables
 
 TOKENS, QUICK_TOKENS = tuple(range(1, 13)), (1, 4, 12)
 CURVES = (1, 4, 12)
@@ -70,8 +69,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = harness.command_line("future_credit", (future_credit.__doc__ or "").splitlines()[0], argv)
     stepped = {"steps": steps.step_curves(), "signs": steps.sign_matrix(), "hints": steps.hint_curves()}
     tables = trained(args) | stepped | randomised(args) | traded(args)
-    saved = {name: harness.save_table(x, args.out / f"future_credit_{name}.csv") for name, x in tables.items()}
-    pictures = draw.draw(saved, args.out)
     told = {
         "steps": STEPS,
         "tolerance": training.TOLERANCE,
@@ -80,11 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "shares": random_problems.SHARES,
         "block": BLOCK,
     }
-    files = [f"future_credit_{name}.csv" for name in tables] + pictures
-    harness.save_manifest(args.out / "future_credit.json", args, files, told)
-    console.print(verdicts.summary(saved))
-    console.print(f"Tables and pictures: {args.out}/future_credit*")
-    harness.finish(verdicts.violated(saved))
+    harness.conclude("future_credit", args, tables, draw.draw, told, verdicts.summary, verdicts.violated)
 
 
 if __name__ == "__main__":

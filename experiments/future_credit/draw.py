@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from experiments import harness
 from experiments.future_credit import plots_frontier, plots_random, plots_steps, plots_training
-from experiments.future_credit.look import Tables
+from experiments.harness import Tables
 
 HEIGHTS = {
     plots_training.fork: 2.5,
@@ -26,5 +25,4 @@ HEIGHTS = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in HEIGHTS.items()}
-    return harness.draw_panels(panels, out, "future_credit")
+    return harness.draw_functions(HEIGHTS, tables, out, "future_credit")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pandas as pd
 from matplotlib.lines import Line2D
 
 from experiments.harness import OKABE_ITO as C
 
-Tables = dict[str, pd.DataFrame]
 LOOK: dict[str, tuple[str, Any, float, str, float]] = {
     "local": (C["blue"], "-", 1.8, "o", 4.5),
     "full_kl": (C["green"], "--", 1.5, "^", 4.5),
@@ -25,11 +23,6 @@ NAMES = {
     "full_ce_per_token": "cross-entropy per token", "weighted_unclipped": "weighted, no clip",
 }  # fmt: skip
 RAISES, LOWERS = "#cfe8df", C["vermillion"]
-
-
-def title(figure: Any, text: str) -> None:
-    """The heading of a panel."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
 
 
 def legend(figure: Any, mark: Line2D) -> None:

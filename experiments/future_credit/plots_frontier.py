@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from experiments.future_credit.look import LOOK, Tables, title
+from experiments.future_credit.look import LOOK
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 
 FAMILIES = {"risky_fork": "risky fork (claim 8)", "horizon_chain": "horizon chain (claim 8)",
             "garnet": "Garnet, soft-optimal expert"}  # fmt: skip

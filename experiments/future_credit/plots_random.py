@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from experiments import harness
-from experiments.future_credit.look import LOWERS, Tables, title
+from experiments.future_credit.look import LOWERS
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 
 
 def bound(figure: Any, tables: Tables) -> None:

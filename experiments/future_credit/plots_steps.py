@@ -10,8 +10,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from distil_theory.divergences import BY_NAME
 from experiments import harness
-from experiments.future_credit.look import LOOK, LOWERS, NAMES, RAISES, Tables, legend, title
-from experiments.harness import LINES
+from experiments.future_credit.look import LOOK, LOWERS, NAMES, RAISES, legend
+from experiments.harness import LINES, Tables, title
 from experiments.harness import OKABE_ITO as C
 
 INSTANCES = {

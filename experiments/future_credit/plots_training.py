@@ -6,8 +6,9 @@ from typing import Any
 
 from matplotlib.lines import Line2D
 
-from experiments.future_credit.look import LOOK, Tables, handles, legend, title
+from experiments.future_credit.look import LOOK, handles, legend
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 
 
 def fork(figure: Any, tables: Tables) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from experiments import harness
 from experiments.future_credit import frontier, steps, training
-from experiments.future_credit.look import Tables
+from experiments.harness import Tables
 
 NEAR = 1e-6
 """How near trained students must come to closed forms and minimisers."""

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from experiments import harness, pass_at_n
-from experiments.harness import console
+from experiments.harness import Tables
 from experiments.pass_at_n import draw, exact, random_prompts, sampled, students, verdicts
-from experiments.pass_at_n.verdicts import Tables
 
 RANKS, QUICK_RANKS = (0, 1, 2, 3, 4, 6), (0, 2)
 INSTANCES, QUICK_INSTANCES = 64, 16
@@ -65,8 +64,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment: tables, pictures, verdicts; exit status 1 if a claim is contradicted."""
     args = harness.command_line("pass_at_n", (pass_at_n.__doc__ or "").splitlines()[0], argv)
     tables = closed_forms(args) | randomised(args) | drawn(args)
-    saved = {name: harness.save_table(x, args.out / f"pass_at_n_{name}.csv") for name, x in tables.items()}
-    pictures = draw.draw(saved, args.out)
     told = {
         "floor": students.FLOOR,
         "adam": {"rate": students.RATE, "betas": students.BETAS, "steps": QUICK_STEPS if args.quick else STEPS},
@@ -74,11 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "answers": random_prompts.ANSWERS, "rights": random_prompts.RIGHTS},
         "law": np.asarray(sampled.LAW).tolist(),
     }  # fmt: skip
-    files = [f"pass_at_n_{name}.csv" for name in tables] + pictures
-    harness.save_manifest(args.out / "pass_at_n.json", args, files, told)
-    console.print(verdicts.summary(saved))
-    console.print(f"Tables and pictures: {args.out}/pass_at_n*")
-    harness.finish(verdicts.violated(saved))
+    harness.conclude("pass_at_n", args, tables, draw.draw, told, verdicts.summary, verdicts.violated)
 
 
 if __name__ == "__main__":

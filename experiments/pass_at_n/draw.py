@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from experiments import harness
+from experiments.harness import Tables
 from experiments.pass_at_n import plots, plots_exact
-from experiments.pass_at_n.verdicts import Tables
 
 HEIGHTS = {
     plots.curves: 2.5,
@@ -21,5 +20,4 @@ HEIGHTS = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in HEIGHTS.items()}
-    return harness.draw_panels(panels, out, "pass_at_n")
+    return harness.draw_functions(HEIGHTS, tables, out, "pass_at_n")

@@ -27,11 +27,6 @@ SHOWN = 3
 """The rank in the pictures of random prompts, or the largest below it."""
 
 
-def title(figure: Any, text: str) -> None:
-    """The heading of a panel."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
-
-
 def handles(objectives: Iterable[str], marks: bool = False) -> list[Line2D]:
     """Entries of a legend."""
     return [

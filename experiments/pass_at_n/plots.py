@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from experiments.harness import OKABE_ITO as C
-from experiments.pass_at_n.look import LOOK, TEACHER, handles, line, powers, shown_rank, title
-from experiments.pass_at_n.verdicts import Tables
+from experiments.harness import Tables, title
+from experiments.pass_at_n.look import LOOK, TEACHER, handles, line, powers, shown_rank
 
 FLOOR = 0.01
 MARKED = (1, 2, 4, 8, 16, 64, 256)

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from experiments.harness import OKABE_ITO as C
-from experiments.pass_at_n.look import LOOK, NAMES, powers, title
-from experiments.pass_at_n.verdicts import Tables
+from experiments.harness import Tables, title
+from experiments.pass_at_n.look import LOOK, NAMES, powers
 
 HEAVY = ((C["sky"], "o"), (C["green"], "^"), (C["purple"], "s"), (C["black"], "D"))
 METRICS = {

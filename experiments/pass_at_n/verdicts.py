@@ -7,9 +7,9 @@ import pandas as pd
 from rich.table import Table
 
 from experiments import harness
+from experiments.harness import Tables
 from experiments.pass_at_n import exact, students
 
-Tables = dict[str, pd.DataFrame]
 NEAR = 1e-3
 """How near trained students must come to closed forms (plain RL, which never arrives: 1e-2)."""
 LARGEST_Z = 5

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from experiments import harness, regret
-from experiments.harness import console
+from experiments.harness import Tables
 from experiments.regret import cumulative, draw, drifting, failures, horizons, problems, slopes, verdicts
-from experiments.regret.look import Tables
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = harness.command_line("regret", (regret.__doc__ or "").splitlines()[0], argv)
     sizes = QUICK if args.quick else FULL
     tables = simulate(args, sizes)
-    saved = {name: harness.save_table(x, args.out / f"regret_{name}.csv") for name, x in tables.items()}
-    pictures = draw.draw(saved, args.out)
     told = asdict(sizes) | {
         "garnet": [problems.STATES, problems.ACTIONS, problems.BRANCHING, problems.HORIZON, problems.GARNET_SEED],
         "temperature": problems.TEMPERATURE,
@@ -80,11 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "chain_actions": horizons.ACTIONS,
         "block": cumulative.BLOCK,
     }
-    files = [f"regret_{name}.csv" for name in tables] + pictures
-    harness.save_manifest(args.out / "regret.json", args, files, told)
-    console.print(verdicts.summary(saved))
-    console.print(f"Tables and pictures: {args.out}/regret*")
-    harness.finish(verdicts.violated(saved))
+    harness.conclude("regret", args, tables, draw.draw, told, verdicts.summary, verdicts.violated)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from experiments import harness
+from experiments.harness import Tables
 from experiments.regret import plots_growth, plots_limits
-from experiments.regret.look import Tables
 
 HEIGHTS = {
     plots_growth.cumulative: 2.5,
@@ -22,5 +21,4 @@ HEIGHTS = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in HEIGHTS.items()}
-    return harness.draw_panels(panels, out, "regret")
+    return harness.draw_functions(HEIGHTS, tables, out, "regret")

@@ -12,8 +12,8 @@ from distil_theory.number_systems import Array
 from distil_theory.online import bounds, drift, record, teachers
 from distil_theory.online.teachers import Teacher
 from distil_theory.spec import Bandit, TabularMDP
+from experiments.harness import Tables
 from experiments.regret import statistics
-from experiments.regret.look import Tables
 
 FLOOR = 0.02
 STUDENT_FLOOR = float(bounds.mirror_floor(FLOOR))

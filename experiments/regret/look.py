@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib
-import pandas as pd
 
 from experiments.harness import OKABE_ITO as C
 
-Tables = dict[str, pd.DataFrame]
 BOUND: dict[str, Any] = {"color": C["black"], "ls": (0, (5, 1.5)), "lw": 1.1}
 """How a proved bound is drawn."""
 PROBLEMS = {
@@ -35,11 +33,6 @@ TEACHERS = {
     "contrary": ("v", "adversary with a budget"),
     "coin": ("D", "coin that nobody foresees"),
 }
-
-
-def title(figure: Any, text: str) -> None:
-    """The heading of a panel."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
 
 
 def plain(axis: Any, which: str = "y", most: int = 100) -> None:

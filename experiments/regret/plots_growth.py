@@ -9,8 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.harness import OKABE_ITO as C
+from experiments.harness import Tables, title
 from experiments.regret import cumulative as numbers
-from experiments.regret.look import BOUND, PROBLEMS, Tables, plain, title
+from experiments.regret.look import BOUND, PROBLEMS, plain
 
 LINKS: dict[str, tuple[str, Any, str]] = {
     "regret": (C["green"], "-", "regret"),

@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.lines import Line2D
 
 from experiments.harness import OKABE_ITO as C
-from experiments.regret.look import BOUND, LEARNERS, STEPS, TEACHERS, Tables, plain, title
+from experiments.harness import Tables, title
+from experiments.regret.look import BOUND, LEARNERS, STEPS, TEACHERS, plain
 
 
 def drift(figure: Any, tables: Tables) -> None:

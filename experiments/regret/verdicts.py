@@ -15,8 +15,8 @@ import pandas as pd
 from rich.table import Table
 
 from experiments import harness
+from experiments.harness import Tables
 from experiments.regret import cumulative, drifting, problems, slopes
-from experiments.regret.look import Tables
 from experiments.regret.statistics import LARGEST_Z
 
 MAY_BE_EMPTY = {  # columns with a meaning for "there is none"
