@@ -11,7 +11,7 @@ from distil_theory.instances.feedback import Feedback, with_feedback
 from experiments import ablations
 from experiments.loop import dials, worlds
 from experiments.loop.dials import DIALS
-from tests.quick import quick_run
+from tests.quick import assert_empty_tables_noticed, assert_noticed, quick_run
 
 pytestmark = pytest.mark.timeout(900)  # against hanging only: the quick run may share its processor
 
@@ -99,12 +99,8 @@ def test_the_run_contradicts_nothing(tables):
 
 @pytest.mark.parametrize(("name", "column", "rows", "value", "words"), PLANTED)
 def test_violations_are_noticed(tables, name, column, rows, value, words):
-    place = tables[name].index[rows(tables[name])]
-    assert len(place)
-    tables[name].loc[place, column] = value
-    assert any(words in said for said in ablations.violated(tables))
+    assert_noticed(ablations.violated, tables, name, column, rows, value, words)
 
 
 def test_an_empty_table_is_noticed(tables):
-    for name in tables:
-        assert ablations.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
+    assert_empty_tables_noticed(ablations.violated, tables)

@@ -11,7 +11,7 @@ from distil_theory.algorithms import Sampling
 from experiments import algorithms, algorithms_plots, harness
 from experiments.interquartile import interval
 from experiments.loop import runs, worlds
-from tests.quick import quick_run
+from tests.quick import assert_empty_tables_noticed, assert_noticed, quick_run
 
 pytestmark = pytest.mark.timeout(900)  # against hanging only: the quick run may share its processor
 TABLES = ("learning", "answers", "drops", "paired", "budget", "needed", "runs")
@@ -176,13 +176,8 @@ def test_the_run_contradicts_nothing(tables):
 
 @pytest.mark.parametrize(("name", "column", "rows", "value", "words"), PLANTED)
 def test_violations_are_noticed(tables, name, column, rows, value, words):
-    place = tables[name].index[rows(tables[name])]
-    assert len(place)
-    tables[name][column] = tables[name][column].astype(object)
-    tables[name].loc[place, column] = value
-    assert any(words in said for said in algorithms.violated(tables))
+    assert_noticed(algorithms.violated, tables, name, column, rows, value, words)
 
 
 def test_an_empty_table_is_noticed(tables):
-    for name in tables:
-        assert algorithms.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
+    assert_empty_tables_noticed(algorithms.violated, tables)

@@ -10,7 +10,7 @@ from distil_theory.algorithms import DISTIL, Update, agreement, cosines, first_o
 from experiments import covariance, covariance_plots
 from experiments.loop import steps, worlds
 from experiments.loop.steps import Steps
-from tests.quick import quick_run
+from tests.quick import assert_empty_tables_noticed, assert_noticed, quick_run
 
 pytestmark = pytest.mark.timeout(900)  # against hanging only: the quick run may share its processor
 TABLES = ("points", "signs", "agreement", "errors", "exponents", "cosines", "family")
@@ -124,13 +124,8 @@ def test_the_run_contradicts_nothing(tables):
 
 @pytest.mark.parametrize(("name", "column", "rows", "value", "words"), PLANTED)
 def test_violations_are_noticed(tables, name, column, rows, value, words):
-    place = tables[name].index[rows(tables[name])]
-    assert len(place)
-    tables[name][column] = tables[name][column].astype(float)
-    tables[name].loc[place, column] = value
-    assert any(words in said for said in covariance.violated(tables))
+    assert_noticed(covariance.violated, tables, name, column, rows, value, words)
 
 
 def test_an_empty_table_is_noticed(tables):
-    for name in tables:
-        assert covariance.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
+    assert_empty_tables_noticed(covariance.violated, tables)

@@ -1,11 +1,7 @@
 """`python -m experiments.pass_at_n` as a user runs it: tables against values found another way, verdicts, a kill."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +13,7 @@ from distil_theory.divergences import FORWARD_KL, JENSEN_SHANNON, REVERSE_KL
 from distil_theory.spec import Bandit
 from experiments import harness
 from experiments.pass_at_n import draw, exact, random_prompts, sampled, students, verdicts
-from tests.quick import quick_run
+from tests.quick import killed_and_taken_up, quick_run
 
 TABLES = ("ends", "curves", "crossing", "random_curves", "training", "crossing_random", "modes", "same", "em",
           "estimators", "votes")  # fmt: skip
@@ -55,24 +51,11 @@ def test_every_file_of_the_manifest_is_there_and_the_verdicts_are_told(finished)
 
 
 def test_a_killed_run_is_resumed_to_the_same_tables(finished, tmp_path):
-    arguments = [sys.executable, "-c", RUN, "--quick", "--out", str(tmp_path), "--jobs"]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = subprocess.Popen([*arguments, "1"], cwd=harness.ROOT, start_new_session=True, **silent)
-    done = []
-    while len(done) < 5 and running.poll() is None:
-        time.sleep(0.02)
-        done = list(tmp_path.rglob("output.pkl"))
-    os.killpg(running.pid, signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
-    assert len(done) >= 5
-    assert not list(tmp_path.glob("*.csv"))
-    found = {path: path.stat().st_mtime_ns for path in done}
-    subprocess.run([*arguments, "2"], cwd=harness.ROOT, check=True, **silent)
+    killed_and_taken_up([sys.executable, "-c", RUN, "--quick"], (1, 2), tmp_path, 5)
     for name in TABLES:
         assert (tmp_path / f"pass_at_n_{name}.csv").read_bytes() == (
             finished[0] / f"pass_at_n_{name}.csv"
         ).read_bytes(), name
-    assert {path: path.stat().st_mtime_ns for path in done} == found  # nothing of it was done again
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,7 @@
 """`python -m experiments.regret` as a user runs it: values found another way, verdicts, an interruption."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +12,7 @@ from distil_theory import instances, solve
 from experiments import harness
 from experiments.regret import __main__ as command
 from experiments.regret import cumulative, draw, drifting, failures, horizons, problems, slopes, statistics, verdicts
-from tests.quick import quick_run
+from tests.quick import assert_empty_tables_noticed, assert_noticed, killed_and_taken_up, quick_run
 
 TABLES = ("cumulative", "slopes", "slopes_curves", "slopes_mean", "chain", "confidence", "drift", "drift_time",
           "horizon", "horizon_exact", "horizon_growth", "failures")  # fmt: skip
@@ -50,20 +46,8 @@ def test_every_file_of_the_manifest_is_there_and_the_verdicts_are_told(finished)
 
 
 def test_a_killed_run_is_taken_up_again_and_ends_with_the_same_tables(finished, tmp_path):
-    told = [sys.executable, "-m", "experiments.regret", "--quick", "--out", str(tmp_path), "--jobs", "2"]
-    running = subprocess.Popen(told, cwd=harness.ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
-    enough = np.random.default_rng().integers(1, 40)
-    deadline = time.monotonic() + 600
-    while len(list((tmp_path / harness.CACHE).rglob("output.pkl"))) < enough and running.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(running.pid, signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
-    assert not list(tmp_path.glob("*.csv"))
-    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / harness.CACHE).rglob("output.pkl")}
-    assert len(kept) >= enough
-    subprocess.run(told, cwd=harness.ROOT, stdout=subprocess.DEVNULL, check=True)
-    assert {p: p.stat().st_mtime_ns for p in kept} == kept  # found again
+    command_line = [sys.executable, "-m", "experiments.regret", "--quick"]
+    killed_and_taken_up(command_line, (2, 2), tmp_path, np.random.default_rng().integers(1, 40))
     for name in TABLES:
         file = f"regret_{name}.csv"
         assert (tmp_path / file).read_bytes() == (finished[0] / file).read_bytes(), name
@@ -256,11 +240,7 @@ def test_the_run_contradicts_nothing(tables):
 
 @pytest.mark.parametrize(("name", "column", "rows", "value", "words"), PLANTED, ids=lambda x: str(x)[:20])
 def test_violations_are_noticed(tables, name, column, rows, value, words):
-    place = tables[name].index[rows(tables[name])]
-    assert len(place)
-    tables[name] = tables[name].astype({column: float})
-    tables[name].loc[place, column] = value
-    assert any(words in said for said in verdicts.violated(tables))
+    assert_noticed(verdicts.violated, tables, name, column, rows, value, words)
 
 
 LONG = [
@@ -285,8 +265,7 @@ def test_long_runs_must_look_like_the_limit(name, column, rows, value, words):
 
 
 def test_an_empty_table_is_noticed(tables):
-    for name in tables:
-        assert verdicts.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
+    assert_empty_tables_noticed(verdicts.violated, tables)
 
 
 @pytest.mark.parametrize(

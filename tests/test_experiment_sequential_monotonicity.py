@@ -13,7 +13,7 @@ from scipy.special import comb
 from experiments import harness, sequential_curves, sequential_plots
 from experiments import sequential_monotonicity as experiment
 from experiments import sequential_sweeps as sweeps
-from tests.quick import quick_run
+from tests.quick import assert_empty_tables_noticed, quick_run
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]  # the quick run may share its processor
 TABLES = ("horizon", "steps", "curves", "curve_marks", "safe_gaps", "failures", "feedback", "band", "needed")
@@ -226,8 +226,7 @@ def test_violations_are_noticed(tables, name, column, rows, value, words):
 
 
 def test_an_empty_table_is_noticed(tables):
-    for name in tables:
-        assert experiment.violated(tables | {name: tables[name][:0]}) == [f"there is nothing in the table {name}"]
+    assert_empty_tables_noticed(experiment.violated, tables)
 
 
 def test_a_violation_fails_the_run(monkeypatch, tables, tmp_path):
