@@ -85,7 +85,6 @@ def panel(figure: Any, tables: Tables, *, dial: str, letter: str) -> None:
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
     panels = {
-        dial: (partial(panel, tables=tables, dial=dial, letter=letter), 2.35)
-        for dial, letter in zip(DIALS, "abcdefghi", strict=True)
+        dial: (partial(panel, dial=dial, letter=letter), 2.35) for dial, letter in zip(DIALS, "abcdefghi", strict=True)
     }
-    return harness.shrink(out, harness.draw_panels(panels, out, "ablations"), "ablations")
+    return harness.shrink(out, harness.draw_panels(panels, out, "ablations", tables=tables), "ablations")

@@ -236,5 +236,4 @@ PANELS: dict[str, tuple[Callable[..., None], float]] = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    panels = {name: (partial(f, tables=tables), height) for name, (f, height) in PANELS.items()}
-    return harness.shrink(out, harness.draw_panels(panels, out, "algorithms"), "algorithms")
+    return harness.shrink(out, harness.draw_panels(PANELS, out, "algorithms", tables=tables), "algorithms")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,5 +174,4 @@ PANELS: dict[str, tuple[Callable[..., None], float]] = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    panels = {name: (partial(f, tables=tables), height) for name, (f, height) in PANELS.items()}
-    return harness.shrink(out, harness.draw_panels(panels, out, "covariance"), "covariance")
+    return harness.shrink(out, harness.draw_panels(PANELS, out, "covariance", tables=tables), "covariance")

@@ -16,7 +16,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -160,13 +159,16 @@ def save_figure(figure: Any, path: Path) -> None:
             figure.savefig(temporary, metadata=metadata)
 
 
-def draw_panels(panels: Mapping[str, tuple[Callable[..., None], float]], out: Path, name: str) -> list[str]:
+def draw_panels(
+    panels: Mapping[str, tuple[Callable[..., None], float]], out: Path, name: str, **given: Any
+) -> list[str]:
     """Draw each panel as `<name>_<panel>` and all of them as the page `<name>`; returns the names of the files.
 
     Args:
         panels: name to a function that draws into a figure, and the height in inches; all are 6.75 wide.
         out: the folder.
         name: of the experiment.
+        given: what every drawing is given, such as the tables.
     """
     heights = [height for _, height in panels.values()]
     with plt.rc_context(STYLE):
@@ -176,7 +178,7 @@ def draw_panels(panels: Mapping[str, tuple[Callable[..., None], float]], out: Pa
         for part, (panel, (drawing, height)) in zip(parts, panels.items(), strict=True):
             figures.append((plt.figure(figsize=(6.75, height)), f"{name}_{panel}"))
             for figure in (part, figures[-1][0]):
-                drawing(figure)
+                drawing(figure, **given)
         for figure, file in figures:
             save_figure(figure, out / file)
             plt.close(figure)
@@ -188,9 +190,9 @@ def title(figure: Any, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=8.5)
 
 
-def draw_functions(heights: Mapping[Callable[..., None], float], tables: Tables, out: Path, name: str) -> list[str]:
-    """`draw_panels` of functions `(figure, tables)`, each the panel of its name, and their heights in inches."""
-    return draw_panels({f.__name__: (partial(f, tables=tables), inches) for f, inches in heights.items()}, out, name)
+def by_name(heights: Mapping[Callable[..., None], float]) -> dict[str, tuple[Callable[..., None], float]]:
+    """Panels that are called like the functions that draw them, with their heights."""
+    return {drawing.__name__: (drawing, height) for drawing, height in heights.items()}
 
 
 def shrink(out: Path, files: Sequence[str], page: str) -> list[str]:

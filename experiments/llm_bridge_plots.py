@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +230,5 @@ def estimators(figure: Any, tables: Tables) -> None:
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
     heights = {agreement: 2.5, predictions: 2.2, lowered: 4.6, noise: 3.3, training: 4.0, estimators: 3.2}
-    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in heights.items()}
     with plt.rc_context({"figure.max_open_warning": 0}):
-        return harness.draw_panels(panels, out, "llm_bridge")
+        return harness.draw_panels(harness.by_name(heights), out, "llm_bridge", tables=tables)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,5 +200,4 @@ PANELS: dict[str, tuple[Callable[..., None], float]] = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    panels = {name: (partial(f, tables=tables), height) for name, (f, height) in PANELS.items()}
-    return harness.draw_panels(panels, out, "sequential_monotonicity")
+    return harness.draw_panels(PANELS, out, "sequential_monotonicity", tables=tables)

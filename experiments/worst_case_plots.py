@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,5 +173,4 @@ def boundary(figure: Any, tables: dict[str, pd.DataFrame]) -> None:
 def draw(tables: dict[str, pd.DataFrame], out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
     heights = {curves: 2.9, steps: 2.4, safe_gaps: 2.1, instances: 2.3, boundary: 2.4}
-    panels = {f.__name__: (partial(f, tables=tables), height) for f, height in heights.items()}
-    return harness.draw_panels(panels, out, "worst_case")
+    return harness.draw_panels(harness.by_name(heights), out, "worst_case", tables=tables)

@@ -25,4 +25,4 @@ HEIGHTS = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    return harness.draw_functions(HEIGHTS, tables, out, "future_credit")
+    return harness.draw_panels(harness.by_name(HEIGHTS), out, "future_credit", tables=tables)

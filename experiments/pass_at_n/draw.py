@@ -20,4 +20,4 @@ HEIGHTS = {
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    return harness.draw_functions(HEIGHTS, tables, out, "pass_at_n")
+    return harness.draw_panels(harness.by_name(HEIGHTS), out, "pass_at_n", tables=tables)
