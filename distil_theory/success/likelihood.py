@@ -38,12 +38,8 @@ def _reachable(mdp: TabularMDP) -> list[np.ndarray]:
     return marks
 
 
-def success(mdp: TabularMDP, policy: Array) -> Array:
-    """`P_x = V_0(x)` for every start state, shape `(S,*B)`.
-
-    Raises:
-        ValueError: a reward before the end or a negative one, a policy that does not fit.
-    """
+def _values(mdp: TabularMDP, policy: Array) -> tuple[Array, Array]:
+    """`solve.values`, if the reward is not negative and paid at the end."""
     reachable = _reachable(mdp)
     for h, here in enumerate(reachable):
         paid = ~np.asarray(ns.iszero(mdp.reward[h]), dtype=bool) & here[:, None]
@@ -53,7 +49,16 @@ def success(mdp: TabularMDP, policy: Array) -> Array:
             s, a = map(int, np.argwhere(negative if last else paid)[0][:2])
             what = "is negative: that is no success" if last else "is paid before the end, where success is judged"
             raise ValueError(f"the reward at h={h}, s={s}, a={a} {what}")
-    return solve.values(mdp, policy)[0][0]
+    return solve.values(mdp, policy)
+
+
+def success(mdp: TabularMDP, policy: Array) -> Array:
+    """`P_x = V_0(x)` for every start state, shape `(S,*B)`.
+
+    Raises:
+        ValueError: a reward before the end or a negative one, a policy that does not fit.
+    """
+    return _values(mdp, policy)[0][0]
 
 
 def _share(mdp: TabularMDP, p: Array) -> Array:
@@ -81,8 +86,8 @@ def log_likelihood(mdp: TabularMDP, policy: Array) -> Array:
 
 def _visits(mdp: TabularMDP, student: Array) -> tuple[Array, Array, Array, Array]:
     """`e_h(s)`, the student, its `V` and `Q`, batch axes aligned."""
-    share = _share(mdp, success(mdp, student))
-    v, q = solve.values(mdp, student)
+    v, q = _values(mdp, student)
+    share = _share(mdp, v[0])
     pi, p, _, _ = solve.problem(mdp, solve.check_policy(mdp, student, "student"))
     n = v.ndim - 2
     return solve.forward(solve.align(pi, n, 3), p, share), solve.align(pi, n, 3), v, q
