@@ -136,9 +136,14 @@ def sample(
 
 
 def pick(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One draw from each column of `(K, ...)`, by inversion; columns need not sum to one."""
+    """One draw from each column of `(K, ...)`; columns need not sum to one."""
+    return invert(rows, rng.random(rows.shape[1:]))
+
+
+def invert(rows: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Where `u (...)` in [0, 1) falls among the pieces `(K, ...)` of each column, scaled to end at one."""
     edges = rows.cumsum(axis=0)
-    return (rng.random(rows.shape[1:]) * edges[-1] >= edges[:-1]).sum(axis=0)
+    return (u * edges[-1] >= edges[:-1]).sum(axis=0)
 
 
 def _single(mdp: TabularMDP) -> None:

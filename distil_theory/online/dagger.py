@@ -32,6 +32,7 @@ from distil_theory.online.record import COSTS, Record, check_marks, join, row_co
 from distil_theory.online.streams import seed_list, uniforms
 from distil_theory.online.world import Shared, World
 from distil_theory.spec import TabularMDP
+from distil_theory.trajectories import invert
 
 PIECE = 256
 """Seeds simulated at a time: their tables fit the cache. Changes no number but for rounding."""
@@ -63,8 +64,7 @@ class Students:
     def choose(self, h: int, states: np.ndarray, u: np.ndarray) -> np.ndarray:
         """An action at step `h` of each student, in its state `(n,)`."""
         cell = (h * self.policy.shape[1] + self.world.seen[states]) * (self.policy.shape[2] * self.n) + self._own
-        below = self.policy.reshape(-1).take(cell + self._each[:, 0]).cumsum(axis=0)
-        return (u * below[-1] >= below[:-1]).sum(axis=0)
+        return invert(self.policy.reshape(-1).take(cell + self._each[:, 0]), u)
 
     def learn(self, states: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """One label at one state of each step, both `(H,n)`; returns the loss of the labels, `(n,)`."""
@@ -78,7 +78,7 @@ class Students:
         row = cell + self._each
         c = counts.take(row)
         total = c.sum(axis=0)
-        pi = (c + 0.5) / (total + actions / 2)
+        pi = kt.predictor(c, axis=0)
         policy[row] = pi
         costs = self.costs.reshape(len(COSTS), -1)
         for behind in self._behind:

@@ -28,6 +28,7 @@ from distil_theory.online.streams import seed_list, uniforms
 from distil_theory.online.teachers import Teacher
 from distil_theory.online.world import World
 from distil_theory.spec import TabularMDP
+from distil_theory.trajectories import invert
 
 Step = Callable[[TabularMDP, np.ndarray, np.ndarray, float], np.ndarray]
 WHERE = ("all", "student", "teacher")
@@ -150,7 +151,6 @@ def _chooser(policy: np.ndarray) -> Any:
     own = np.arange(policy.shape[3])
 
     def choose(h: int, states: np.ndarray, u: np.ndarray) -> np.ndarray:
-        below = policy[h, states, :, own].cumsum(axis=1)
-        return (u[:, None] * below[:, -1:] >= below[:, :-1]).sum(axis=1)
+        return invert(policy[h, states, :, own].T, u)
 
     return choose
