@@ -9,6 +9,8 @@ logits `(batch, token, vocab)` and knows samples. `layout` translates.
   education), `exact` (its policy on a token MDP as a table, return and gradients in parameter space by two routes),
   `steps` (what an optimiser's step is predicted to do to the return, and does), `moments` (bias and variance of the
   estimators, in parameter space).
+* Language models: `models` (SmolLM2 without a hub, tiny ones), `tasks` (generated problems with exact rewards and
+  feedback), `evaluate` (completions sampled, and what they are worth).
 
 Torch is imported here and nowhere else in the library: `pip install "distil-theory[torch]"`.
 """
