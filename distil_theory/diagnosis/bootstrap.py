@@ -4,9 +4,10 @@ Groups are independent, rollouts of one group are not, so groups are drawn. A re
 `w_g ~ Poisson(1)` (Hanley & MacGibbon 2006; Chamandy et al. 2012), which needs neither the groups of the past nor their
 number: sums of `w`, `w c` and `w c^2` are all that is kept. With the replicate's mean `m*` and standard error `s*`
 
-    t* = (m* - m) / s*,        interval [ m - t*_(1-a/2) s,  m - t*_(a/2) s ]       (Efron 1979; Hall 1988)
+    t* = (m* - m) / s*,        interval  m +- s q_(1-a)(|t*|)            (Efron 1979; Hall 1988)
 
-which is right to second order in skewed contributions, where percentiles of `m*` lean the wrong way.
+Percentiles of `m*` lean the wrong way where contributions are skewed; of the studentised intervals the symmetric one
+covers best there.
 
 *How many groups carry the variance.* `(sum d^2)^2 / sum d^4`, `d = c - m`: all `G` if all deviate alike, a third of
 them in a normal sample, one if a single group has it all. Where it is small no interval is to be trusted.
@@ -14,6 +15,7 @@ them in a normal sample, one if a single group has it all. Where it is small no 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -78,12 +80,10 @@ class Bootstrap:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (mean - m[..., None, :]) / np.sqrt(np.maximum(square - mean**2, 0) / weight)
             carrying = np.where(fourth > 0, n * var**2 / fourth, 0.0)
-        t = np.sort(np.where(np.isnan(t), 0, t), axis=-2)  # 0/0: nothing of the column was drawn
-        tail = max(int((self.replicates + 1) * (1 - level) / 2), 1)
-        value = self.shift + m
-        with np.errstate(invalid="ignore"):  # an end is infinite if replicates without spread are too many
-            low, high = (np.where(error > 0, value - t[..., at, :] * error, value) for at in (-tail, tail - 1))
-        return Intervals(value, low, high, error, carrying)
+        size = np.sort(np.where(np.isnan(t), np.inf, abs(t)), axis=-2)  # 0/0: no group with spread was drawn
+        at = min(math.ceil(level * (self.replicates + 1)), self.replicates) - 1
+        value, reach = self.shift + m, np.where(error > 0, size[..., at, :], 1) * error
+        return Intervals(value, value - reach, value + reach, error, carrying)
 
 
 def intervals(x: Array, level: float = 0.95, replicates: int = REPLICATES, seed: int = 0) -> Intervals:
