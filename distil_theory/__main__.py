@@ -1,4 +1,4 @@
-"""`python -m distil_theory verify | check | audit`: the command line; each command lives in a module of its own."""
+"""`python -m distil_theory verify | check | audit | report`: the command line; each command is a module of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from distil_theory import checker
 from distil_theory.auditing import command
 from distil_theory.claims import ledger
+from distil_theory.report import command as report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     audit = commands.add_parser("audit", help="find out what a loss really computes")
     command.add_arguments(audit)
     audit.set_defaults(run=command.main)
+    written = commands.add_parser("report", help="verify the claims and write a referee report, HTML and PDF")
+    report.add_arguments(written)
+    written.set_defaults(run=report.main)
     options = parser.parse_args(arguments)
     return int(options.run(options))
 

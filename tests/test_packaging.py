@@ -27,6 +27,7 @@ def test_wheel_holds_the_typed_library_only(tmp_path):
         f"distil_theory/certificates/{path.name}" for path in (ROOT / "distil_theory/certificates").glob("*.json")
     }
     assert len(shipped) > 20
+    shipped |= {f"distil_theory/report/templates/report{suffix}" for suffix in (".html.j2", ".typ.j2", ".css")}
     assert shipped <= set(names)
 
 

@@ -19,8 +19,10 @@ SIGNS = {c: rf"\{c}" for c in "{}$&#%_"} | {"\\": r"\setminus ", "^": r"\wedge "
 SIGNS |= {"<=": r"\le ", ">=": r"\ge ", "->": r"\to ", "<(": r"\langle ", ">)": r"\rangle "}
 """In a formula."""
 OPERATORS = ("exp", "in", "log", "max", "min", "sum")
-GREEK = ("alpha", "beta", "chi", "delta", "eta", "lambda", "mu", "pi", "psi", "rho", "theta", "Lambda")
+GREEK = ("alpha", "beta", "chi", "delta", "eta", "lambda", "mu", "phi", "pi", "psi", "rho", "tau", "theta", "Lambda")
 NAMES = {x: rf"\{x} " for x in GREEK + OPERATORS} | {"lam": r"\lambda ", "chi2": r"\chi^2", "deta": r"d\eta "}
+NAMES |= {"eps": r"\varepsilon ", "grad": r"\nabla ", "inf": r"\infty ", "int": r"\int ", "prod": r"\prod "}
+NAMES |= {"hhat": r"\hat h", "hcheck": r"\check h"}
 TOKEN = re.compile(r"<=|>=|->|[A-Za-z]+\d*\*?|\d+|'+|\s+|.", re.DOTALL)
 CLOSING = {"{": "}", "(": ")"}
 HEAD = r"""\documentclass{article}
@@ -62,12 +64,15 @@ def _read(tokens: Sequence[str]) -> str:
         elif sign == "sqrt" and i + 1 < len(tokens):
             group, i = _group(tokens, i + tokens[i].isspace())
             out += rf"\sqrt{{{_read(group)}}}"
-        elif sign == "<" and i < len(tokens) and not tokens[i].isspace():
+        elif sign == "<" and ">" in tokens[i:] and not tokens[i].isspace():
             out += SIGNS["<("]
         elif sign == ">" and i > 1 and not tokens[i - 2].isspace():
             out += SIGNS[">)"]
         elif sign == "/" and 1 < i < len(tokens) and tokens[i - 2].isdigit() and tokens[i].isdigit():
             out += r"/\allowbreak "
+        elif sign[0].isalpha() and sign.endswith("*") and i < len(tokens) and tokens[i].startswith("'"):
+            out += _name(sign[:-1]) + "^{*" + len(tokens[i]) * r"\prime " + "}"  # one exponent, not two
+            i += 1
         elif sign[0].isalpha():
             out += _name(sign)
         elif sign.isspace() and 1 < i < len(tokens) and _operand(tokens[i - 2], ")]}'") and _operand(tokens[i], "(["):
@@ -139,7 +144,7 @@ def _chapter(claim: Claim, verdict: Verdict, found: Mapping[str, str]) -> str:
     lines = [
         rf"\subsection*{{{_plain(claim.number)}. {prose(claim.title)}}}",
         rf"\textit{{{_plain(verdict.verdict)}; {_plain(claim.source)}.}}",
-        rf"\begin{{gather*}} {_broken(claim.statement)} \end{{gather*}}",
+        rf"\begin{{gather*}} {broken(claim.statement)} \end{{gather*}}",
         rf"\textbf{{Scope:}} {prose(claim.scope)}.",
     ]
     if claim.without:
@@ -159,7 +164,7 @@ def _list(heading: str, kind: str, items: Sequence[str]) -> list[str]:
     return ["", rf"\textbf{{{heading}}}\nopagebreak", start, *items, rf"\end{{{kind}}}"]
 
 
-def _broken(statement: str) -> str:
+def broken(statement: str) -> str:
     """A statement on as many lines as it has parts."""
     return re.sub(r",\s*\\quad\s*", r", \\\\ ", statement)
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.table import Table
@@ -142,8 +142,8 @@ def table(claims: Sequence[Claim], verdicts: Sequence[Verdict], checked: Sequenc
     return out
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `verify`."""
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """The options that say which claims are verified, and how hard they are attacked."""
     parser.add_argument("slug", nargs="*", help=f"claims (default: all): {', '.join(c.slug for c in CLAIMS)}")
     parser.add_argument("--claim", metavar="FILE", help="verify the CLAIM of your own module instead")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} instances per claim instead of {FULL:,}")
@@ -151,35 +151,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=-1, help="parallel processes (default: all cores); changes no number"
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `verify`."""
+    add_choice(parser)
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the verdicts there")
     parser.add_argument(
         "--latex", metavar="FILE", type=Path, help="also write the ledger there, as a document for pdflatex"
     )
 
 
-def main(args: argparse.Namespace) -> int:
-    """Verify; 0 if every claim stands and every certificate that it names is verified, 1 if not, 2 for bad input."""
+def choose(args: argparse.Namespace) -> list[Claim]:
+    """The claims that a command line asks for.
+
+    Raises:
+        ValueError: they cannot be had, or not verified so.
+    """
     known = {claim.slug: claim for claim in CLAIMS}
     unknown = [slug for slug in args.slug if slug not in known]
-    if unknown or args.seed < 0 or args.jobs == 0:
-        print(f"unknown claim {unknown[0]!r}: choose from {', '.join(known)}" if unknown
-              else "--seed must not be negative and --jobs not zero", file=sys.stderr)  # fmt: skip
-        return 2
+    if unknown:
+        raise ValueError(f"unknown claim {unknown[0]!r}: choose from {', '.join(known)}")
+    if args.seed < 0 or args.jobs == 0:
+        raise ValueError("--seed must not be negative and --jobs not zero")
+    if args.claim and args.slug:
+        raise ValueError(f"either --claim {args.claim} or {args.slug[0]}, not both")
+    return [load(args.claim)] if args.claim else [known[slug] for slug in args.slug] or list(CLAIMS)
+
+
+class Ledger(NamedTuple):
+    """Claims, what was found of each, its certificates, and the parts that it lacks."""
+
+    claims: list[Claim]
+    verdicts: list[Verdict]
+    checked: list[Checked]
+    missing: list[list[str]]
+    instances: int
+    seed: int
+
+    @property
+    def good(self) -> bool:
+        """Whether every claim stands and every certificate that it names is verified."""
+        return all(verdict.good for verdict in self.verdicts)
+
+
+def examine(claims: list[Claim], args: argparse.Namespace) -> Ledger:
+    """Verify the claims of `choose`."""
     instances = QUICK if args.quick else FULL
-    try:
-        if args.claim and args.slug:
-            raise ValueError(f"either --claim {args.claim} or {args.slug[0]}, not both")
-        for path in filter(None, (args.json, args.latex)):
-            writable(path)
-        own = [load(args.claim)] if args.claim else []
-    except ValueError as bad:
-        print(bad, file=sys.stderr)
-        return 2
-    if own:
-        claims = own
+    if args.claim:
         verdicts = [verify(claims[0], instances, args.seed)]
     else:
-        claims = [known[slug] for slug in args.slug] or list(CLAIMS)
         verdicts = verify_all([claim.slug for claim in claims], instances, args.seed, args.jobs)
     checked = [certificates(claim) for claim in claims]
     missing = [lacks(claim) for claim in claims]
@@ -187,6 +208,20 @@ def main(args: argparse.Namespace) -> int:
         verdict._replace(verdict="FAILED") if any(found.values()) or lack else verdict
         for verdict, found, lack in zip(verdicts, checked, missing, strict=True)
     ]
+    return Ledger(claims, verdicts, checked, missing, instances, args.seed)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Verify; 0 if every claim stands and every certificate that it names is verified, 1 if not, 2 for bad input."""
+    try:
+        for path in filter(None, (args.json, args.latex)):
+            writable(path)
+        claims = choose(args)
+    except ValueError as bad:
+        print(bad, file=sys.stderr)
+        return 2
+    ledger = examine(claims, args)
+    _, verdicts, checked, missing, instances, seed = ledger
     console.print(table(claims, verdicts, checked))
     for claim in claims:
         console.print(f"{claim.number} {claim.title}: {claim.scope}".replace("`", ""), highlight=False, markup=False)
@@ -197,7 +232,7 @@ def main(args: argparse.Namespace) -> int:
         for reason in [f"{name}: {why}" for name, why in found.items() if why] + [f"lacks {part}" for part in lack]:
             console.print(f"{claim.slug}: {reason}", highlight=False, markup=False, style="red")
     if args.json:
-        args.json.write_text(json.dumps(as_json(claims, verdicts, checked, instances, args.seed), indent=1) + "\n")
+        args.json.write_text(json.dumps(as_json(claims, verdicts, checked, instances, seed), indent=1) + "\n")
     if args.latex:
         args.latex.write_text(document(claims, verdicts, checked), encoding="utf-8")
-    return 0 if all(verdict.good for verdict in verdicts) else 1
+    return 0 if ledger.good else 1

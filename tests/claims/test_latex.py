@@ -13,7 +13,8 @@ from distil_theory.claims.latex import document, formula, prose
 KNOWN = (
     r"\\(?:le|ge|to|in|log|exp|max|min|sum|operatorname|sqrt|langle|rangle|wedge|sim|setminus|allowbreak|,|[{}$&#%_]|"
 )
-KNOWN += "alpha|beta|chi|delta|eta|lambda|pi|psi|rho|theta|Lambda)"
+KNOWN += "varepsilon|nabla|infty|int|prod|hat|check|prime|"
+KNOWN += "alpha|beta|chi|delta|eta|lambda|mu|phi|pi|psi|rho|tau|theta|Lambda)"
 
 
 def written(claims=CLAIMS, failed=()):
@@ -89,6 +90,8 @@ def test_the_ledger_writes_its_mathematics_as_mathematics():
         ("1[z in C]/P(C)", r"1[z \in C]/P(C)"),
         ("alpha in {0, 1}", r"\alpha \in \{0, 1\}"),
         ("a% & #_", r"a\% \& \#\_"),
+        ("V*' - V*''", r"V^{*\prime } - V^{*\prime \prime }"),
+        ("prod_{j<k} <a, b>", r"\prod _{j<k} \langle a, b\rangle"),
         ("x^(", "x^{}"),
     ],
 )
