@@ -5,13 +5,17 @@ from typing import Any
 from distil_theory.spec import Bandit, TabularMDP, stack
 
 __version__ = "0.1.0"
-__all__ = ["Bandit", "TabularMDP", "__version__", "audit", "stack"]
+__all__ = ["Bandit", "TabularMDP", "__version__", "audit", "diagnose", "stack"]
 
 
 def __getattr__(name: str) -> Any:
-    """`distil_theory.audit`, imported when it is asked for: its libraries take a second to load."""
+    """`audit` and `diagnose`, imported when they are asked for: their libraries take a second to load."""
     if name == "audit":
         from distil_theory.auditing import audit
 
         return audit
+    if name == "diagnose":
+        from distil_theory.diagnosis import diagnose
+
+        return diagnose
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

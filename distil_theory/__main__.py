@@ -1,4 +1,4 @@
-"""`python -m distil_theory verify | check | audit | report`: the command line; each command is a module of its own."""
+"""`python -m distil_theory verify | check | audit | diagnose | report`: each command is a module of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from distil_theory import checker
 from distil_theory.auditing import command
 from distil_theory.claims import ledger
+from distil_theory.diagnosis import command as diagnosis
 from distil_theory.report import command as report
 
 
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written = commands.add_parser("report", help="verify the claims and write a referee report, HTML and PDF")
     report.add_arguments(written)
     written.set_defaults(run=report.main)
+    diagnose = commands.add_parser("diagnose", help="what logged rollouts say: would a small step raise the reward?")
+    diagnosis.add_arguments(diagnose)
+    diagnose.set_defaults(run=diagnosis.main)
     options = parser.parse_args(arguments)
     return int(options.run(options))
 

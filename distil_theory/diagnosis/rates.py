@@ -90,8 +90,15 @@ def columns(block: Block, divergences: Sequence[FDivergence] = CATALOGUE) -> tup
 
 def running(x: Array, starts: Array) -> tuple[Array, Array]:
     """Sums of `x` along each rollout before each token and after it, `(T,)` each."""
-    after = np.cumsum(x)
-    after -= np.repeat(np.concatenate([[0.0], after])[starts[:-1]], np.diff(starts))
+
+    def sums(y: Array) -> Array:
+        total = np.cumsum(y)
+        return np.asarray(total - np.repeat(np.concatenate([[0], total])[starts[:-1]], np.diff(starts)))
+
+    abandoned = np.isneginf(x)  # of which a difference of sums would make NaN, in later rollouts too
+    after = sums(np.where(abandoned, 0, x))
+    if abandoned.any():
+        after[sums(abandoned.astype(np.int64)) > 0] = -np.inf
     before = np.concatenate([[0.0], after[:-1]])
     before[starts[:-1]] = 0  # not the sum minus x: total variation sees the sign of the last digit
     return before, after
@@ -107,7 +114,8 @@ def token_terms(
     whole, listed = _Whole(block), _Listed(block, ratios)
     for k, column in enumerate(plan):
         if column.level == "sequence":
-            terms[:, k] = score(column.divergence, after) - score(column.divergence, before)
+            with np.errstate(invalid="ignore"):
+                terms[:, k] = score(column.divergence, after) - score(column.divergence, before)
         elif column.level == "euclidean":
             terms[:, k] = whole.euclidean(column.divergence)
         elif column.divergence.name == "forward_kl":
@@ -165,28 +173,34 @@ class _Listed:
         return known + (least if end == "high" else most)
 
 
+def advantage(block: Block) -> Array:
+    """What each rollout's score is multiplied with, `(N,)`: `(R_i - mean R)/(n - 1)`, summed over the group then."""
+    n, at = block.sizes, block.groups[:-1]
+    means = np.add.reduceat(block.reward, at) / n
+    apart = (block.reward - np.repeat(means, n)) / np.repeat(np.maximum(n - 1, 1), n)
+    alone = np.repeat(n == 1, n)
+    if alone.any() and len(n) > 1:  # the other groups are the baseline
+        others = (means.sum() - means) / (len(n) - 1)
+        apart[alone] = block.reward[alone] - np.repeat(others, n)[alone]
+    return apart
+
+
 def covariance(block: Block, scores: Array, plan: Sequence[Column]) -> Array:
     """Within-group covariance of reward and score, `(G, K)`, from scores of rollouts `(N, K)`.
 
     NaN for a group of one, unless the score is centred. Of an interval the ends that the rewards allow.
     """
-    n, at = block.sizes, block.groups[:-1]
-    apart = block.reward - np.repeat(np.add.reduceat(block.reward, at) / n, n)
-    apart /= np.repeat(np.maximum(n - 1, 1), n)
-    alone = np.repeat(n == 1, n)
-    if alone.any() and len(n) > 1:  # the other groups are the baseline
-        means = np.add.reduceat(block.reward, at) / n
-        others = (means.sum() - means) / (len(n) - 1)
-        apart[alone] = block.reward[alone] - np.repeat(others, n)[alone]
+    apart = advantage(block)
     with np.errstate(invalid="ignore"):
         product = apart[:, None] * scores
         for k, column in enumerate(plan):
             if column.end == "low":  # a rollout below the baseline takes the other end
                 ends = np.where(apart[:, None] >= 0, scores[:, k : k + 2], scores[:, [k + 1, k]])
                 product[:, k : k + 2] = np.where(apart[:, None] == 0, 0, apart[:, None] * ends)
-    found = np.add.reduceat(product, at, axis=0)
+    found = np.add.reduceat(product, block.groups[:-1], axis=0)
+    alone = block.sizes == 1
     if alone.any():
-        found[np.ix_(n == 1, [not column.centred for column in plan])] = np.nan
+        found[np.ix_(alone, [not column.centred for column in plan])] = np.nan
     return found
 
 

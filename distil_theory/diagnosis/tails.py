@@ -23,6 +23,8 @@ from distil_theory.divergences import FDivergence
 from distil_theory.envelope import Envelope
 
 ROUNDING = 1e-9
+SINGLE = 1e-6
+"""Log ratios of equal probabilities that were written in single precision differ by this much."""
 
 
 def score(divergence: FDivergence, log_u: Array) -> Array:
@@ -34,7 +36,7 @@ def score(divergence: FDivergence, log_u: Array) -> Array:
     if divergence.name == "reverse_kl":
         return log_u
     if divergence.name == "total_variation":
-        log_u = np.where(abs(log_u) < ROUNDING, 0, log_u)
+        log_u = np.where(abs(log_u) < SINGLE, 0, log_u)
     with np.errstate(over="ignore", divide="ignore", under="ignore"):
         return np.asarray(divergence.h(np.exp(log_u)) - divergence.h(np.ones(1)))
 

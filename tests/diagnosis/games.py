@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import binom
 
 from distil_theory.diagnosis import tails
-from distil_theory.diagnosis.log import Block
+from distil_theory.diagnosis.log import BY_TOKEN, Block
 
 LOW, HIGH = 0.5, 2.0
 
@@ -53,3 +53,14 @@ def truth(column, horizon, low=LOW, high=HIGH, slope=1.0):
     else:
         x = score(k * np.log(high) + (horizon - k) * np.log(low))
     return (mass * reward * x).sum() - (mass * reward).sum() * (mass * x).sum()
+
+
+def rows(block):
+    """The same as dictionaries, a rollout in each."""
+    names = [n for n in BY_TOKEN if getattr(block, n) is not None]
+    groups = np.repeat(np.arange(len(block.sizes)), block.sizes)
+    return [
+        {"group": f"g{groups[i]}", "reward": float(block.reward[i])}
+        | {n: getattr(block, n)[block.starts[i] : block.starts[i + 1]].tolist() for n in names}
+        for i in range(len(block.reward))
+    ]
