@@ -111,9 +111,9 @@ def test_the_trace_of_the_machine_is_what_happens(seed):
 
 def test_traces_by_hand():
     said = {name: lambda p, name=name: tasks.get(name).work(p) for name in tasks.NAMES}
-    assert said["product"]((3, 4)) == "4, 8, 12"
+    assert said["product"]((3, 4)) == "1 * 4 = 4, 2 * 4 = 8, 3 * 4 = 12"
     assert said["gcd"]((18, 48)) == "48 = 2 * 18 + 12, 18 = 1 * 12 + 6, 12 = 2 * 6 + 0"
-    assert said["lcm"]((6, 4)) == "6, 12"
+    assert said["lcm"]((6, 4)) == "1 * 6 = 6, 2 * 6 = 12"
     assert said["sum"]((2, 7, 5)) == "9 + 5 = 14"
     assert said["stack_machine"]((3, "DUP", "POP", "POP")) == "DUP 3 3, POP 3, POP empty = error"
     assert said["expression"]((2, "+", 3, "*", 4)) == "2 + 12 = 14"
@@ -148,7 +148,11 @@ def test_rows_are_plain_data_and_the_same_for_the_same_seed(task):
         assert row["prompt"].count("\n") == 4
         assert row["prompt"] == task.teacher_prompt(row, " 3\n", "none")
         for kind in tasks.KINDS[1:]:
-            assert task.teacher_prompt(row, " 3\n", kind).count("\n") == 9
+            *examples, asked = task.teacher_prompt(row, " 3\n", kind).split("\n")
+            for line in (*examples, asked):
+                assert line.startswith("We know that ")
+            assert [line.partition(". So ")[2] for line in examples] == row["prompt"].split("\n")[:-1]
+            assert asked.endswith(f". So {row['item']}")
 
 
 @pytest.mark.parametrize("shots", [0, 1, 3])
@@ -160,7 +164,7 @@ def test_fewer_examples_are_the_first_of_four(shots):
         assert row["prompt"] == "\n".join([*lines[:shots], lines[-1]])
         assert row["answer"] == whole["answer"]
         lines = full.teacher_prompt(whole, " 3\n", "critique").split("\n")
-        assert few.teacher_prompt(row, " 3\n", "critique") == "\n".join([*lines[: 2 * shots], *lines[-2:]])
+        assert few.teacher_prompt(row, " 3\n", "critique") == "\n".join([*lines[:shots], lines[-1]])
 
 
 def test_a_swapped_product_stays_on_its_side():
@@ -173,46 +177,53 @@ def test_hashes_are_the_same_everywhere():
     assert hashed("product", (3, 7)) == 2500424014267701438
 
 
-def said(task, problem, attempt, kind):
-    return task.feedback(problem, attempt, kind)
-
-
 def test_feedback_by_hand():
     exact = tasks.get("product", noise=0)
-    assert said(exact, (3, 4), "11", "outcome") == "Attempt: 11. Wrong.\n"
-    assert said(exact, (3, 4), "12", "outcome") == "Attempt: 12. Right.\n"
-    assert said(exact, (3, 4), "", "outcome") == "Attempt: nothing. Wrong.\n"
-    assert said(exact, (3, 4), "11", "answer") == "Hint: 12\n"
-    assert said(exact, (3, 4), "11", "trace") == "Steps: 4, 8, 12\n"
-    assert said(exact, (3, 4), "11", "critique") == "Attempt: 11. Wrong, it is 12.\n"
-    assert said(exact, (3, 4), "12", "critique") == "Attempt: 12. Right, it is 12.\n"
-    prompt = exact.teacher_prompt(exact.rows("train", 1)[0], " 7 = 11\nand so on", "critique")
-    assert "\nAttempt: 11. Wrong, it is " in prompt
+    sentences = {
+        ("11", "none"): "",
+        ("11", "outcome"): "We know that 11 is wrong. So ",
+        ("12", "outcome"): "We know that 12 is right. So ",
+        ("", "outcome"): "We know that no answer is wrong. So ",
+        ("11", "answer"): "We know that 3 * 4 = 12. So ",
+        ("11", "trace"): "We know that 1 * 4 = 4, 2 * 4 = 8, 3 * 4 = 12, 3 * 4 = 12. So ",
+        ("11", "critique"): "We know that 11 is wrong, 3 * 4 = 12. So ",
+        ("12", "critique"): "We know that 12 is right, 3 * 4 = 12. So ",
+    }
+    assert {key: exact.feedback((3, 4), *key) for key in sentences} == sentences
+    steps = tasks.get("sum_steps").feedback((2, 7, 5), "11", "trace")
+    assert steps == "We know that 2 + 7 + 5 = 9 + 5 = 14. So "
+
+
+def test_only_the_final_answer_of_the_attempt_is_judged():
+    task = tasks.get("product", noise=0)
+    prompt = task.teacher_prompt(task.rows("train", 1)[0], " 7 = 11\nand so on", "critique")
+    assert "\nWe know that 11 is wrong, " in prompt
     assert "and so on" not in prompt
 
 
-@pytest.mark.parametrize("noise", [0, 0.1, 0.5, 1])
+@pytest.mark.parametrize("noise", [0, 0.3, 1])
 @each
 def test_the_critic_errs_as_often_as_it_says(task, noise):
-    """2000 attempts; the share of wrong answers named is binomial: five standard deviations."""
-    task, n = task.but(noise=noise), 2000
+    """500 attempts; the share of wrong answers named is binomial: five standard deviations."""
+    task, n = task.but(noise=noise), 500
     rng = np.random.default_rng(0)
     erred = 0
     for i in range(n):
         problem = task.draw(rng)
         attempt = task.solve(problem) if i % 2 else str(i)
         line = task.feedback(problem, attempt, "critique")
-        named = line.rpartition("it is ")[2].removesuffix(".\n")
+        named = line.rpartition("= ")[2].removesuffix(". So ")
         erred += named != task.solve(problem)
-        assert line.startswith(f"Attempt: {attempt}. {'Right' if named == attempt else 'Wrong'}")
+        assert line.startswith(f"We know that {attempt} is {'right' if named == attempt else 'wrong'}, ")
         assert line == task.feedback(problem, attempt, "critique")
     assert abs(erred - n * noise) <= 5 * sqrt(n * noise * (1 - noise))
 
 
 def test_only_the_critic_errs():
-    noisy, exact = tasks.get("gcd", noise=1), tasks.get("gcd", noise=0)
+    noisy, exact = (tasks.get("gcd", noise=noise) for noise in (1, 0))
     for kind in tasks.KINDS:
-        assert (said(noisy, (18, 48), "6", kind) == said(exact, (18, 48), "6", kind)) == (kind != "critique")
+        pair = [task.feedback((18, 48), "6", kind) for task in (noisy, exact)]
+        assert (pair[0] == pair[1]) == (kind != "critique")
 
 
 def test_errors_say_what_is_wrong():

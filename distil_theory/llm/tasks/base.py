@@ -6,18 +6,21 @@ r"""What a task is: problems, a prompt, an exact reward, and what a verifier say
     ...
     7 * 8 =            <- the completion is " 56" and a newline, which ends it
 
-*The teacher* is the same model with feedback above each line, the examples' lines included, so that it is shown how to
-read it. With `y` the final answer of the student's own attempt, `z` the right one:
+*The teacher* is the same model with a sentence of feedback before each question, those of the examples included, so
+that it is shown how to read it. With `q` the question, `z` its answer, `y` the final answer of the student's attempt:
 
-========== ========================================== ================================================================
-kind       line                                       what it tells
-========== ========================================== ================================================================
-`none`     (nothing)                                  the student's own prompt
-`outcome`  `Attempt: y. Right.` or `... Wrong.`       one bit about the attempt
-`answer`   `Hint: z`                                  the final answer
-`trace`    `Steps: ...`                               worked steps, or the states that an execution passes through
-`critique` `Attempt: y. Wrong, it is z.` (or right)   the attempt judged, with a reason, by somebody who may err
-========== ========================================== ================================================================
+========== ================================================= ==========================================================
+kind       sentence, followed by `So q`                      what it tells
+========== ================================================= ==========================================================
+`none`     (nothing; not even `So`)                          the student's own prompt
+`outcome`  `We know that y is wrong.` (or `right`)           one bit about the attempt
+`answer`   `We know that q z.`                               the final answer
+`trace`    `We know that ..., q z.`                          worked steps, or the states of an execution, and the answer
+`critique` `We know that y is wrong, q z.` (or `right`)      the attempt judged, with a reason, by somebody who may err
+========== ================================================= ==========================================================
+
+(Small models copy what they have seen behind the same words: with a bare `Hint: z` this teacher is no better than its
+student, see `docs/llm_tasks.md`.)
 
 *The law of the critique.* With probability `noise` the critic has looked up a wrong answer, drawn from the task's
 `miss`, and judges the attempt by it: it then names a wrong answer for certain, and its verdict is wrong if the attempt
@@ -147,7 +150,7 @@ class Task:
         ]
 
     def _text(self, problem: Problem, above: Sequence[str] = ("",) * (EXAMPLES + 1)) -> str:
-        """Examples and question, with a line of feedback above each (or nothing); that of the question stands last."""
+        """Examples and question, with feedback before each (or nothing); that of the question stands last."""
         shown = zip(above, self.examples[: self.shots], strict=False)
         lines = [f"{line}{self.ask(x)} {self.completion(x)}\n" for line, x in shown]
         return "".join(lines) + above[-1] + self.ask(problem)
@@ -175,7 +178,7 @@ class Task:
     # ---------------------------------------------------------------------------------------------------------
 
     def feedback(self, problem: Problem, attempt: str, kind: str) -> str:
-        """The line that the teacher reads, with its newline; of the attempt only the final answer counts.
+        """What the teacher reads before the question; of the attempt only its final answer is given here.
 
         Raises:
             ValueError: an unknown kind.
@@ -185,17 +188,17 @@ class Task:
         return self._said(problem, attempt, kind, self.miss(problem, rng) if erred else self.solve(problem))
 
     def _said(self, problem: Problem, attempt: str, kind: str, believed: str) -> str:
-        tried = f"Attempt: {attempt or 'nothing'}. {'Right' if attempt == believed else 'Wrong'}"
-        lines = {
-            "none": "",
-            "outcome": f"{tried}.\n",
-            "answer": f"Hint: {believed}\n",
-            "trace": f"Steps: {self.work(problem)}\n",
-            "critique": f"{tried}, it is {believed}.\n",
-        }
-        if kind not in lines:
+        if kind not in KINDS:
             raise ValueError(f"unknown kind of feedback {kind!r}: choose from {', '.join(KINDS)}")
-        return lines[kind]
+        fact = f"{self.ask(problem)} {believed}"
+        verdict = f"{attempt or 'no answer'} is {'right' if attempt == believed else 'wrong'}"
+        facts = {
+            "outcome": verdict,
+            "answer": fact,
+            "trace": f"{self.ask(problem)} {self.work(problem)}" if self.write else f"{self.work(problem)}, {fact}",
+            "critique": f"{verdict}, {fact}",
+        }
+        return f"We know that {facts[kind]}. So " if kind in facts else ""
 
     def teacher_prompt(self, row: Row, completion: str, kind: str) -> str:
         """The prompt of the teacher that reads feedback on the student's own completion.
@@ -206,7 +209,7 @@ class Task:
             ValueError: an unknown kind.
         """
         above, problem = [], tuple(row["problem"])
-        for i, x in enumerate(self.examples):
+        for i, x in enumerate(self.examples[: self.shots]):
             z = self.solve(x)
             tried = z if i % 2 else self.miss(x, np.random.default_rng(hashed(self.name, "shown", i)))
             above.append(self._said(x, tried, kind, z))

@@ -37,8 +37,8 @@ def with_a_common_factor(rng: np.random.Generator) -> Problem:
 
 
 def multiples(a: int, last: int) -> str:
-    """`a, 2a, ...` up to `last`."""
-    return ", ".join(str(x) for x in range(a, last + 1, a))
+    """`1 * a = a, 2 * a = ...` up to `last`."""
+    return ", ".join(f"{k} * {a} = {k * a}" for k in range(1, last // a + 1))
 
 
 def euclid(a: int, b: int) -> str:
