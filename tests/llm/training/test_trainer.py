@@ -1,0 +1,237 @@
+"""The trainer's gradient by hand, and everything that could quietly change it."""
+
+import json
+
+import pytest
+import torch
+from transformers import TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from distil_theory.divergences import CROSS_ENTROPY, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL, alpha
+from distil_theory.llm import credit, losses, sampled
+from distil_theory.llm.training import DistILTrainer
+from tests.llm.training import small
+
+TRLS = (
+    "output_dir",
+    "report_to",
+    "per_device_train_batch_size",
+    "num_generations",
+    "max_completion_length",
+    "use_cpu",
+    "bf16",
+)
+
+
+def batch(trainer):
+    """Fresh rollouts for the first prompts."""
+    rows = [trainer.train_dataset[i // 4] for i in range(trainer.args.per_device_train_batch_size)]
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    return trainer._generate_and_score_completions(rows)
+
+
+def padded_logits(model, prompt_ids, prompt_mask, inputs):
+    """The ordinary way: padded on the left, attention mask, everything computed."""
+    ids = torch.cat([prompt_ids, inputs["completion_ids"]], dim=1)
+    mask = torch.cat([prompt_mask, inputs["completion_mask"]], dim=1)
+    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=places).logits
+    return logits[:, prompt_ids.shape[1] - 1 : -1]
+
+
+def by_hand(trainer, inputs, objective, to_go=None, mask=None, **options):
+    mask = inputs["completion_mask"] if mask is None else mask
+    student = padded_logits(trainer.model, inputs["prompt_ids"], inputs["prompt_mask"], inputs)
+    with torch.no_grad():
+        teacher = padded_logits(trainer._teacher, inputs["teacher_ids"], inputs["teacher_mask"], inputs)
+    costs = losses.token_cost(student, teacher, objective)
+    log_q, log_p = (sampled.log_prob(x, inputs["completion_ids"]) for x in (student, teacher))
+    if options.pop("prefix", None):
+        options["weights"] = credit.prefix_weights(log_q, log_p, mask, clip=1.5)
+    groups = torch.arange(len(mask)) // 4
+    if to_go is None:
+        return credit.distillation_loss(costs, log_q, mask, groups=groups, **options)
+    later = losses.token_cost(student, teacher, to_go)
+    ahead = credit.distillation_loss(later, log_q, mask, groups=groups, **{**options, "part": "future"})
+    return credit.distillation_loss(costs, log_q, mask) + ahead
+
+
+def gradient(loss, trainer):
+    trainer.model.zero_grad()
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+
+
+def close(found, truth, tolerance=1e-5):
+    return float((found - truth).norm()) < tolerance * float(truth.norm())
+
+
+CASES = {
+    "local": (CROSS_ENTROPY, {}, {}),
+    "reverse": (REVERSE_KL, {"objective": "reverse_kl"}, {}),
+    "js, mean over tokens": (
+        JENSEN_SHANNON,
+        {"objective": "jensen_shannon", "reduction": "token_mean"},
+        {"reduction": "token_mean"},
+    ),
+    "full": (CROSS_ENTROPY, {"part": "full", "baseline": "position"}, {"part": "full", "kind": "position"}),
+    "future": (
+        FORWARD_KL,
+        {"objective": "forward_kl", "part": "future", "baseline": "group", "discount": 0.9},
+        {"part": "future", "kind": "group", "discount": 0.9},
+    ),
+    "KL-to-go": (
+        CROSS_ENTROPY,
+        {"part": "full", "to_go": "forward_kl", "baseline": "group"},
+        {"part": "full", "to_go": FORWARD_KL, "kind": "group"},
+    ),
+    "prefix weights": (CROSS_ENTROPY, {"prefix_clip": 1.5}, {"prefix": True}),
+}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradient_is_that_of_the_distillation_loss(tmp_path, case, shared):
+    objective, config, options = CASES[case]
+    trainer = small.trainer(tmp_path, shared_prefix=shared, **config)
+    inputs = batch(trainer)
+    assert inputs["completion_mask"].float().mean() < 1  # some end early
+    truth = gradient(by_hand(trainer, inputs, objective, **options), trainer)
+    assert close(gradient(trainer._compute_loss(trainer.model, inputs), trainer), truth)
+
+
+def test_a_divergence_of_ones_own(tmp_path):
+    mine = alpha(0.5)
+    args, tokens = small.arguments(tmp_path), small.tokenizer()
+    trainer = DistILTrainer(small.model(), small.right, args, small.sums(), processing_class=tokens, divergence=mine)
+    inputs = batch(trainer)
+    truth = gradient(by_hand(trainer, inputs, mine), trainer)
+    assert close(gradient(trainer._compute_loss(trainer.model, inputs), trainer), truth)
+
+
+@pytest.mark.parametrize("reduction", ["token_sum", "token_mean"])
+def test_completions_that_were_cut_off_do_not_count(tmp_path, reduction):
+    trainer = small.trainer(tmp_path, mask_truncated_completions=True, reduction=reduction)
+    inputs = batch(trainer)
+    whole = inputs["completion_mask"].any(dim=1)
+    assert 0 < whole.sum() < len(whole)
+    ended = {k: v[whole] if v.ndim and len(v) == len(whole) else v for k, v in inputs.items()}
+    truth = gradient(by_hand(trainer, ended, CROSS_ENTROPY, reduction=reduction), trainer)
+    assert close(gradient(trainer._compute_loss(trainer.model, inputs), trainer), truth)
+
+
+def test_a_batch_in_which_nothing_counts_moves_nothing(tmp_path):
+    trainer = small.trainer(tmp_path, mask_truncated_completions=True, max_completion_length=1, stop=None)
+    inputs = batch(trainer)
+    inputs["completion_mask"] *= 0
+    assert not gradient(trainer._compute_loss(trainer.model, inputs), trainer).any()
+
+
+@pytest.mark.parametrize("kind", ["ema", "base", "live"])
+def test_who_teaches(tmp_path, kind):
+    trainer = small.trainer(tmp_path, teacher_model_kind=kind, teacher_update_rate=0.25)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    path = []
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **_):
+            path.append([p.detach().clone() for p in model.parameters()])
+
+    trainer.add_callback(Watch())
+    trainer.train()
+    if kind == "live":
+        assert trainer._teacher is None
+        return
+    expected = before
+    for now in path if kind == "ema" else []:
+        expected = [0.75 * old + 0.25 * new for old, new in zip(expected, now, strict=True)]
+    for found, truth in zip(trainer._teacher.parameters(), expected, strict=True):
+        torch.testing.assert_close(found, truth)
+    assert any((a != b).any() for a, b in zip(before, path[-1], strict=True))
+
+
+def test_the_teacher_may_read_what_the_student_wrote(tmp_path):
+    seen = []
+
+    def verdict(row, completion):
+        seen.append((row["answer"], completion))
+        return f"{completion.strip()} = {row['prompt']}"
+
+    trainer = small.trainer(tmp_path, teacher_prompt=verdict, part="full")
+    inputs = batch(trainer)
+    tokens = small.tokenizer()
+    for (answer, completion), ids, mask in zip(seen, inputs["teacher_ids"], inputs["teacher_mask"], strict=True):
+        assert tokens.decode(ids[mask.bool()]).startswith(f"{completion.strip()} = ")
+        assert answer.isdigit()
+    assert len({completion for _, completion in seen}) > 2
+    truth = gradient(by_hand(trainer, inputs, CROSS_ENTROPY, part="full"), trainer)
+    assert close(gradient(trainer._compute_loss(trainer.model, inputs), trainer), truth)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_grpo_is_trls(tmp_path, shared):
+    options = {"num_iterations": 2, "loss_type": "grpo", "epsilon": 0.1}
+    ours = small.trainer(tmp_path / "a", objective="grpo", shared_prefix=shared, **options)
+    args = small.arguments(tmp_path / "b", **options)
+    theirs = GRPOTrainer(
+        small.model(),
+        small.right,
+        GRPOConfig(**options, **{name: getattr(args, name) for name in TRLS}),
+        small.sums(),
+        processing_class=small.tokenizer(),
+    )
+    inputs = batch(ours)
+    inputs["advantages"] = torch.randn(8, generator=torch.Generator().manual_seed(0))
+    theirs.current_gradient_accumulation_steps = 1
+    found = []
+    for trainer in (ours, theirs):
+        with torch.no_grad():  # the student moved since it wrote
+            for i, p in enumerate(trainer.model.parameters()):
+                p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i))
+        found.append(gradient(trainer._compute_loss(trainer.model, dict(inputs)), trainer))
+    assert close(*found)
+
+
+def test_rollouts_are_written_down_for_diagnosis(tmp_path):
+    log = tmp_path / "rollouts.jsonl"
+    trainer = small.trainer(tmp_path, rollout_log=str(log))
+    trainer.train()
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(rows) == 3 * 8
+    assert [row["step"] for row in rows[::8]] == [0, 1, 2]
+    for row in rows:
+        assert len(row["student"]) == len(row["teacher"]) == len(row["tokens"]) <= 4
+        assert max(row["student"] + row["teacher"]) < 0
+    names = {name for entry in trainer.state.log_history for name in entry}
+    assert {"distil/kl", "distil/score_sum", "distil/local_rate", "distil/effective_samples", "distil/length"} <= names
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "kl"}, "unknown objective 'kl'"),
+        ({"to_go": "kl"}, "unknown to_go 'kl'"),
+        ({"part": "all"}, "unknown part"),
+        ({"baseline": "mean"}, "unknown baseline 'mean'"),
+        ({"reduction": "mean"}, "unknown reduction 'mean'"),
+        ({"teacher_model_kind": "old"}, "unknown teacher_model_kind 'old'"),
+        ({"teacher_update_rate": 2.0}, "teacher_update_rate must lie in"),
+        ({"teacher_sync_steps": 0}, "teacher_sync_steps must be at least 1"),
+        ({"discount": 2.0}, "discount must lie in"),
+        ({"prefix_clip": 0.0}, "prefix_clip must be positive"),
+        ({"teacher_top_k": 0}, "teacher_top_k must be at least 1"),
+        ({"top_p": 0.9}, "top_p: completions must be samples of the student itself"),
+        ({"beta": 0.1}, "use_vllm and beta belong to objective='grpo'"),
+        ({"per_device_train_batch_size": 6, "gradient_accumulation_steps": 2}, "a multiple of num_generations = 4"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        small.arguments(tmp_path, **options)
+
+
+def test_a_teacher_without_a_prompt_is_missed(tmp_path):
+    trainer = small.trainer(tmp_path, dataset=small.sums().remove_columns("teacher_prompt"))
+    with pytest.raises(ValueError, match="no column 'teacher_prompt'"):
+        batch(trainer)
