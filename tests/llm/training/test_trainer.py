@@ -128,6 +128,23 @@ def test_a_batch_in_which_nothing_counts_moves_nothing(tmp_path):
     assert not gradient(trainer._compute_loss(trainer.model, inputs), trainer).any()
 
 
+def test_micro_batches_add_up_to_the_batch(tmp_path):
+    sizes = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    trainer = small.trainer(tmp_path, mask_truncated_completions=True, **sizes)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 2
+    first, *_ = parts = [trainer._prepare_inputs([trainer.train_dataset[i // 4] for i in range(8)])]
+    trainer._step = 1
+    parts.append(trainer._prepare_inputs(None))
+    assert first["completion_mask"].any(dim=1).sum() != parts[1]["completion_mask"].any(dim=1).sum()
+    total = sum(trainer._compute_loss(trainer.model, part) for part in parts)
+    count = sum(part["completion_mask"].any(dim=1).sum() for part in parts)
+    whole = sum(
+        by_hand(trainer, part, CROSS_ENTROPY) * 4 for part in parts
+    )  # `token_sum` divides by the rows, of which some do not count
+    assert close(gradient(total, trainer), gradient(whole / count, trainer))
+
+
 @pytest.mark.parametrize("kind", ["ema", "base", "live"])
 def test_who_teaches(tmp_path, kind):
     trainer = small.trainer(tmp_path, teacher_model_kind=kind, teacher_update_rate=0.25)
@@ -148,6 +165,10 @@ def test_who_teaches(tmp_path, kind):
         expected = [0.75 * old + 0.25 * new for old, new in zip(expected, now, strict=True)]
     for found, truth in zip(trainer._teacher.parameters(), expected, strict=True):
         torch.testing.assert_close(found, truth)
+    alone = small.model(seed=9)
+    alone.load_state_dict(trainer._teacher.state_dict())
+    ids = torch.tensor([[2, 3, 4, 5]])
+    torch.testing.assert_close(trainer._teacher(input_ids=ids).logits, alone(input_ids=ids).logits)
     assert any((a != b).any() for a, b in zip(before, path[-1], strict=True))
 
 
@@ -235,3 +256,30 @@ def test_a_teacher_without_a_prompt_is_missed(tmp_path):
     trainer = small.trainer(tmp_path, dataset=small.sums().remove_columns("teacher_prompt"))
     with pytest.raises(ValueError, match="no column 'teacher_prompt'"):
         batch(trainer)
+
+
+def test_prompts_may_be_messages(tmp_path):
+    def messages(row):
+        return {name: [{"role": "user", "content": row[name]}] for name in ("prompt", "teacher_prompt")}
+
+    found = []
+    for dataset in (small.sums(), small.sums().map(messages)):
+        trainer = small.trainer(tmp_path, dataset=dataset, part="full")
+        trainer.processing_class.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+        trainer.reward_funcs = [lambda completions, **_: [1.0] * len(completions)]
+        torch.manual_seed(0)
+        inputs = batch(trainer)
+        found.append((inputs["teacher_ids"], gradient(trainer._compute_loss(trainer.model, inputs), trainer)))
+    for a, b in zip(*found, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_evaluation_writes_no_log_and_counts_apart(tmp_path):
+    log = tmp_path / "log.jsonl"
+    trainer = small.trainer(tmp_path, rollout_log=str(log))
+    found = trainer.evaluate(small.sums())
+    assert not log.exists()
+    logged = trainer.state.log_history[-1]
+    assert found["eval_loss"] > 0
+    assert {"eval_distil/kl", "eval_distil/success"} <= set(logged)
+    assert not any(name.startswith("distil/") for name in logged)
