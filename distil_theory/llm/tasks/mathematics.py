@@ -1,6 +1,6 @@
 """Arithmetic: products, greatest common divisors, least common multiples, sums with and without written steps.
 
-In `sum_steps` every example writes down what is left to add, so a right answer takes 11 or 21 tokens, as many as
+In `sum_steps` every example writes down what is left to add, so a right answer takes 4, 11 or 21 tokens, as many as
 the problem needs. In `sum_choice` half of the examples write the sum at once: the student chooses *whether* to think,
 and an objective that rewards short answers for being short will show it.
 """
@@ -98,12 +98,13 @@ SUM = Task(
     name="sum",
     field="mathematics",
     max_tokens=6,
-    draw=numbers(1, 9, 3, 4),
+    draw=numbers(1, 9, 2, 4),
     ask=plus,
     solve=lambda p: str(sum(p)),
     work=chain,
+    chained=True,
     miss=nearby(sum),
     same=unordered,
 )
 SUM_STEPS = SUM.but(name="sum_steps", max_tokens=26, write=chain)
-SUM_CHOICE = SUM.but(name="sum_choice", max_tokens=26, write=lambda p: chain(p) if p[0] % 2 else str(sum(p)))
+SUM_CHOICE = SUM.but(name="sum_choice", max_tokens=26, write=lambda p: chain(p) if p[-1] % 2 else str(sum(p)))

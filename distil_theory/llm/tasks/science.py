@@ -107,6 +107,7 @@ DIMENSIONS = Task(
     ask=asked,
     solve=quantity,
     work=calculation,
+    chained=True,
     miss=wrong_quantity,
 )
 DIMENSIONS_STEPS = DIMENSIONS.but(name="dimensions_steps", max_tokens=28, write=calculation)
