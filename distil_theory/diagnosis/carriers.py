@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from distil_theory.diagnosis.log import Array, Block
 from distil_theory.diagnosis.rates import Column, advantage
@@ -75,13 +76,13 @@ class Carriers:
 
         A token is named if its part is more standard errors from 0 than one of as many would be by chance (5 %).
         """
-        from scipy.stats import norm
+        threshold = -float(ndtri(0.025 / max(int((self.by_token.counts > 0).sum()), 1)))
 
-        parts = self.by_token.parts(
-            self.columns.index(k), self.groups, lambda i: repr(words[i]) if words else f"token {i}"
-        )
-        threshold = norm.isf(0.025 / max(len(parts), 1))
-        return sorted((p for p in parts if abs(p.z) > threshold), key=lambda p: -abs(p.value))
+        def name(i: int) -> str:
+            return repr(words[i]) if i < len(words) else f"token {i}"
+
+        parts = self.by_token.parts(self.columns.index(k), self.groups, name, threshold)
+        return sorted(parts, key=lambda p: -abs(p.value))
 
 
 class _Sums:
@@ -106,10 +107,9 @@ class _Sums:
             self.squares[:, k] += np.bincount(keys, together**2, span)
         self.counts += np.bincount(key, minlength=span)
 
-    def parts(self, k: int, groups: int, name: Callable[[int], str]) -> list[Part]:
+    def parts(self, k: int, groups: int, name: Callable[[int], str], least: float = -1.0) -> list[Part]:
+        """Of the keys that were seen, those that are more than `least` standard errors from 0."""
         mean = self.sums[:, k] / groups
         error = np.sqrt(np.maximum(self.squares[:, k] / groups - mean**2, 0) / groups)
-        return [
-            Part(name(int(i)), float(mean[i]), float(error[i]), int(self.counts[i]))
-            for i in np.flatnonzero(self.counts)
-        ]
+        chosen = np.flatnonzero((self.counts > 0) & (abs(mean) > least * error))
+        return [Part(name(i), float(mean[i]), float(error[i]), int(self.counts[i])) for i in chosen.tolist()]

@@ -66,7 +66,8 @@ def guarantees(
     m, M = _range(seen.token_ratio)
     local = None
     if _usable(m, M):
-        local = float(HorizonCurve(seen.longest, m, M).safe_gap())
+        curve = HorizonCurve(seen.longest, m, M)
+        local = _useful(float(curve.safe_gap()), float(curve.most))
     return Guarantees(gap, answers, _range(seen.answer_ratio), local, (m, M), seen.longest, horizon, seen.largest_chi2)
 
 
@@ -84,5 +85,8 @@ def _safe(d: FDivergence, log_ends: Sequence[float]) -> float | None:
     m, M = _range(log_ends)
     if not _usable(m, M):
         return None
-    found = safe_gap(d, m, M)
-    return found if found < largest_gap(m, M) * (1 - 1e-9) else None
+    return _useful(safe_gap(d, m, M), largest_gap(m, M))
+
+
+def _useful(gap: float, most: float) -> float | None:
+    return gap if gap < most * (1 - 1e-6) else None

@@ -54,9 +54,10 @@ class Log:
             ids, block = self.reader.block(columns)
             begins = [i for i, x in enumerate(ids) if (x != ids[i - 1] if i else kept is None or x != last)]
             for i in begins:
-                if hash(ids[i]) in self._ended:
+                mark = hash(repr(ids[i]))  # of numbers alone not all hashes differ
+                if mark in self._ended:
                     raise ValueError(f"row {block.row + i}: group {ids[i]!r} comes back after others: sort by group")
-                self._ended.add(hash(ids[i]))
+                self._ended.add(mark)
             if kept is not None:  # its last group may go on
                 begins = [0, *(i + len(kept.reward) for i in begins)]
                 block = join([kept, block])

@@ -158,10 +158,8 @@ def weights(d: Diagnosis) -> list[str]:
             else "none at so wide a range (claim 14)"
         )
         lines.append(f"safe gap for whole answers, per prompt, if no ratio leaves what was observed: {safe}")
-    if g.local is not None:
-        lines.append(
-            f"safe gap for local forward KL in {g.steps} steps, on the same condition: {g.local:.3g} {unit} (claim 8b)"
-        )
+    near = "none" if g.local is None else f"{g.local:.3g} {unit}"
+    lines.append(f"safe gap for local forward KL in {g.steps} steps, on the same condition: {near} (claim 8b)")
     if g.horizon is not None:
         lines.append(
             f"safe horizon of local forward KL at chi^2 <= {g.chi2:.3g} and this gap's lower end: {g.horizon} "
