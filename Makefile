@@ -15,7 +15,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: reproduce test mutation smollm2 clean
+.PHONY: reproduce test test-browser mutation smollm2 clean
 .DELETE_ON_ERROR:
 
 reproduce: $(CORE)
@@ -34,6 +34,11 @@ test: $(TEST)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# A real, headless Chromium without a network; apt-get install chromium, or set CHROMIUM to where yours is.
+test-browser: $(TEST)
+	$(PIP_INSTALL) -e '.[browser]'
+	$(BIN)/python -m pytest tests_browser
 
 mutation: $(TEST)
 	$(PIP_INSTALL) -e '.[mutation]'

@@ -1,4 +1,4 @@
-"""`python -m distil_theory verify | check | audit | diagnose | report`: each command is a module of its own."""
+"""`python -m distil_theory verify | check | audit | diagnose | report | explore`: each is a module of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from distil_theory import checker
 from distil_theory.auditing import command
 from distil_theory.claims import ledger
 from distil_theory.diagnosis import command as diagnosis
+from distil_theory.explorer import server
 from distil_theory.report import command as report
 
 
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     diagnose = commands.add_parser("diagnose", help="what logged rollouts say: would a small step raise the reward?")
     diagnosis.add_arguments(diagnose)
     diagnose.set_defaults(run=diagnosis.main)
+    explore = commands.add_parser("explore", help="drag a student and an expert, see what a step does")
+    server.add_arguments(explore)
+    explore.set_defaults(run=server.main)
     options = parser.parse_args(arguments)
     return int(options.run(options))
 
