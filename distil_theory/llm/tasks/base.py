@@ -36,6 +36,7 @@ examples, all four of them however many are shown, are in neither split.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -129,7 +130,7 @@ class Task:
         return "train" if hashed(self.name, same) % HELD_OUT else "held_out"
 
     def rows(self, split: str, n: int, seed: int = 0) -> list[Row]:
-        """`n` different problems of a split: dicts `prompt`, `answer`, `item` (the question) and `problem`.
+        """`n` different problems of a split: dicts of text `prompt`, `answer`, `item` (the question), `problem` (JSON).
 
         Raises:
             ValueError: an unknown split, `n < 1`, or more than there are.
@@ -147,7 +148,7 @@ class Task:
         else:
             raise ValueError(f"task {self.name!r} has no {n} different problems in {split!r}: {len(found)} were found")
         return [
-            {"prompt": self._text(x), "answer": self.solve(x), "item": item, "problem": list(x)}
+            {"prompt": self._text(x), "answer": self.solve(x), "item": item, "problem": json.dumps(x)}
             for item, x in found.items()
         ]
 
@@ -210,7 +211,7 @@ class Task:
         Raises:
             ValueError: an unknown kind.
         """
-        above, problem = [], tuple(row["problem"])
+        above, problem = [], tuple(json.loads(row["problem"]))
         for i, x in enumerate(self.examples[: self.shots]):
             z = self.solve(x)
             tried = z if i % 2 else self.miss(x, np.random.default_rng(hashed(self.name, "shown", i)))
