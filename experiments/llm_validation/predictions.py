@@ -1,0 +1,54 @@
+"""What the tables and the toy world foretell, written down before the grid was run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from experiments.llm_validation.plan import Setting
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`algorithm` less `minus`, after training, in `metric`: `"higher"`, `"lower"`, or `"none"` (no difference).
+
+    `tasks` limits it to some tasks; empty: all in which the length is free.
+    """
+
+    name: str
+    claims: str
+    algorithm: str
+    minus: str
+    metric: str
+    expected: str
+    why: str
+    tasks: tuple[str, ...] = ()
+
+    def about(self, task: str, setting: Setting) -> bool:
+        """Whether the prediction speaks of this task in this setting."""
+        tasks = self.tasks or setting.tasks
+        return task in tasks and {self.algorithm, self.minus} <= set(setting.algorithms)
+
+
+PREDICTIONS = (
+    Prediction("trap", "10c, 18", "ce_to_go", "local_ce", "length", "lower",
+               "cross-entropy-to-go charges a token with the teacher's own entropy later on: it favours short answers"),
+    Prediction("trap, no baseline", "10c, 18", "ce_to_go_bare", "local_ce", "length", "lower", "the same"),
+    Prediction("KL cures length", "10c, 18", "kl_to_go", "ce_to_go", "length", "higher",
+               "with KL the expert is a stationary point: its entropy is not charged"),
+    Prediction("baseline cures length", "10", "ce_to_go", "ce_to_go_bare", "length", "none",
+               "a baseline changes the variance of the gradient, not its mean"),
+    Prediction("trap costs success", "18", "ce_to_go", "local_ce", "avg", "lower",
+               "where thinking helps, who stops thinking is right less often"),
+    Prediction("KL-to-go is safe", "18", "kl_to_go", "ce_to_go", "avg", "higher",
+               "truthful feedback, nothing left to chance, reward at the end: KL-to-go improves, CE-to-go may not"),
+    Prediction("local against reverse KL", "3, 13", "reverse_kl", "local_ce", "avg", "lower",
+               "per rollout, SDPO was 0.014 behind local DistIL in the toy world"),
+    Prediction("reverse KL is sharper", "12", "reverse_kl", "local_ce", "entropy", "lower",
+               "reverse KL leaves modes that the teacher doubts, forward cross-entropy keeps them"),
+    Prediction("feedback against outcome", "13", "grpo", "local_ce", "avg", "lower",
+               "per rollout, GRPO was 0.087 behind local DistIL in the toy world"),
+    Prediction("prefix weights", "2, 15", "prefix", "local_ce", "avg", "higher",
+               "per rollout, prefix-weighted DistIL was 0.018 ahead in the toy world"),
+    Prediction("OPSD", "3, 13", "jensen_shannon", "local_ce", "avg", "lower",
+               "per rollout, OPSD was 0.002 behind in the toy world"),
+)  # fmt: skip

@@ -1,0 +1,30 @@
+"""The settings of both rungs, in full and quick, chosen with pilot seeds before the grids were run."""
+
+from __future__ import annotations
+
+from experiments.llm_validation.plan import ALGORITHMS, Setting
+
+EDUCATION = {"steps": 1000, "batch": 64, "rate": 4e-3, "width": 64, "layers": 2}
+RUNG_1 = Setting(
+    rung=1, tasks=("free", "chain", "padded"), algorithms=tuple(ALGORITHMS), seeds=5, steps=60, prompts=8,
+    generations=4, rate=5e-4, pool=128, items=48, save=30, education=EDUCATION,
+)  # fmt: skip
+RUNG_2 = Setting(
+    rung=2, tasks=("dimensions_steps", "product"), algorithms=tuple(ALGORITHMS)[:5], seeds=3, steps=60, prompts=2,
+    generations=4, rate=2e-5, items=32, save=30, dtype="bfloat16", kinds={"dimensions_steps": "trace"},
+)  # fmt: skip
+PILOT_SEEDS = {1: 3, 2: 1}
+TRAINED_PILOT = {1: True, 2: False}
+"""Whether the pilot is trained, or only judged before training."""
+
+
+def setting(rung: int, quick: bool) -> Setting:
+    """Of a rung; quick: the same branches on a tiny model, a few steps, a few items."""
+    full = {1: RUNG_1, 2: RUNG_2}[rung]
+    if not quick:
+        return full
+    small = {**EDUCATION, "steps": 3, "batch": 8, "width": 16, "layers": 1}
+    return full.but(
+        tasks=full.tasks[:: 2 if rung == 1 else 1], seeds=2, steps=2, prompts=2, generations=2, pool=4, items=3,
+        samples=4, save=1, education=small if rung == 1 else {},
+    )  # fmt: skip
