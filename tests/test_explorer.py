@@ -206,8 +206,9 @@ PARAMETERS = [({"horizon": "13"}, "1 to 12"), ({"delta": "2"}, "between 0 and 1"
 
 @pytest.mark.parametrize(("parameters", "words"), PARAMETERS)
 def test_a_parameter_that_does_not_fit_is_refused(parameters, words):
-    with pytest.raises(Faults, match=words):
+    with pytest.raises(Faults, match=words) as fault:
         read(asking("horizon_chain", parameters=parameters))
+    assert list(fault.value.found) == ["preset" if "size" in parameters else f"parameter {next(iter(parameters))}"]
 
 
 def test_parameters_and_rows_change_the_instance():

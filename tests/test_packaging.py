@@ -28,10 +28,11 @@ def test_wheel_holds_the_typed_library_only(tmp_path):
     }
     assert len(shipped) > 20
     shipped |= {f"distil_theory/report/templates/report{suffix}" for suffix in (".html.j2", ".typ.j2", ".css")}
+    shipped |= {f"distil_theory/explorer/page/{path.name}" for path in (ROOT / "distil_theory/explorer/page").iterdir()}
     assert shipped <= set(names)
 
 
-@pytest.mark.parametrize("target", ["reproduce", "test"])
+@pytest.mark.parametrize("target", ["reproduce", "test", "test-browser"])
 def test_readme_command_is_a_make_target(target):
     assert f"make {target}" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

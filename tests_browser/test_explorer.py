@@ -118,6 +118,12 @@ def test_everything_is_reached_by_tab(explorer):
     for _ in range(60):
         explorer.keyboard.press("Tab")
         reached.add(explorer.evaluate("() => document.activeElement.id || document.activeElement.dataset.field"))
+    halo = "() => getComputedStyle(document.querySelector('#handle-student .halo')).stroke"
+    explorer.locator("#end").focus()
+    while explorer.evaluate("() => document.activeElement.id") != "handle-student":
+        assert explorer.evaluate(halo) == "none"
+        explorer.keyboard.press("Tab")
+    assert explorer.evaluate(halo) != "none"  # who is there sees where the keys go
     wanted = {"larger", "help-button", "preset", "divergence", "geometry", "slider", "eta", "end"}
     wanted |= {"handle-student", "handle-expert", "get-certificate", "get-example", "load-nearest"}
     wanted |= {f"{what}:0,0:{a}" for what in ("student", "expert", "reward") for a in range(3)}
@@ -226,6 +232,7 @@ def test_many_steps_compares_the_gradients(explorer):
     explorer.get_by_role("textbox", name="horizon").fill("60")
     settle(explorer)
     assert "horizon must be a whole number from 1 to 12" in explorer.locator("#faults").inner_text()
+    assert explorer.get_by_role("textbox", name="horizon").get_attribute("aria-invalid") == "true"
     explorer.get_by_role("tab", name="One step").click()
     settle(explorer)
     assert explorer.locator("#preset").input_value() == "teaching_bandit"
@@ -274,6 +281,8 @@ def test_the_nearest_certificate_is_loaded(explorer):
 @pytest.mark.parametrize("width", [640, 1280, 1920])
 def test_nothing_is_cut_off_at_the_side(explorer, width):
     explorer.set_viewport_size({"width": width, "height": 720})
+    explorer.get_by_role("button", name="Certificate").click()
+    explorer.get_by_text("verified: only_forward_kl").wait_for()
     for _ in range(3 if width > 640 else 0):
         explorer.get_by_role("button", name="Larger letters").click()
     assert explorer.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")

@@ -12,8 +12,8 @@ import numpy as np
 from distil_theory import solve
 from distil_theory.instances import Instance
 
-MOST = 36
-"""Nodes that a picture has room for: those of most visits."""
+MOST, FEW, RARE = 36, 20, 1 / 500
+"""Nodes that a picture has room for: those of most visits; from `FEW` on, none that both visit more rarely than `RARE`."""
 
 
 def graph(instance: Instance) -> dict[str, Any]:
@@ -23,7 +23,8 @@ def graph(instance: Instance) -> dict[str, Any]:
     where = solve.occupancy(mdp, pi), solve.occupancy(mdp, star)
     visits = np.maximum(*where)
     met = np.argwhere(visits > 0)
-    drawn = met[np.argsort(-visits[tuple(met.T)], kind="stable")[:MOST]]
+    often = np.argwhere(visits > RARE) if len(met) > FEW else met
+    drawn = often[np.argsort(-visits[tuple(often.T)], kind="stable")[:MOST]]
     keys = sorted(map(tuple, drawn.tolist()))
     nodes: list[dict[str, Any]] = []
     places: dict[tuple[int, int], int] = {}
@@ -33,7 +34,7 @@ def graph(instance: Instance) -> dict[str, Any]:
             places[h, s] = len(nodes)
             nodes.append({
                 "h": h, "y": rank - (len(column) - 1) / 2, "state": instance.names.states[s],
-                "hidden": bool(instance.names.hidden[s]), "seen": instance.names.seen[mdp.observation[s]],
+                "hidden": len(mdp.behind[mdp.observation[s]]) > 1, "seen": instance.names.seen[mdp.observation[s]],
                 "student": float(where[0][h, s]), "expert": float(where[1][h, s]),
             })  # fmt: skip
     edges: list[dict[str, Any]] = []

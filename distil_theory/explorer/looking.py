@@ -164,7 +164,7 @@ def rows(asked: Asked, floats: Case) -> list[dict[str, Any]]:
         o = int(mdp.observation[s])
         out.append({
             "h": h, "s": s, "o": o,
-            "state": instance.names.states[s], "seen": instance.names.seen[o], "hidden": instance.names.hidden[s],
+            "state": instance.names.states[s], "seen": instance.names.seen[o], "hidden": len(mdp.behind[o]) > 1,
             "actions": list(instance.names.actions[s]),
             "reward": [str(x) for x in instance.mdp.reward[h, s]],
             "student": weights(instance.student[h, s]), "expert": weights(instance.expert[h, s]),

@@ -82,11 +82,13 @@ def read(request: Mapping[str, Any]) -> Asked:
         Faults: everything that is wrong with it.
     """
     faults: dict[str, str] = {}
+    given = request.get("parameters", {})
+    parameters = given if isinstance(given, dict) else {}
     try:
-        parameters = request.get("parameters", {})
-        start = presets.make(str(request.get("preset")), parameters if isinstance(parameters, dict) else {})
+        start = presets.make(str(request.get("preset")), parameters)
     except (ValueError, TypeError) as bad:
-        raise Faults({"preset": str(bad)}) from None
+        blamed = next((f"parameter {name}" for name in parameters if str(bad).startswith(f"{name} ")), "preset")
+        raise Faults({blamed: str(bad)}) from None
     rows = request.get("rows", {})
     instance = _edited(start, rows if isinstance(rows, dict) else {}, faults)
     divergence, text = _divergence(request, faults)

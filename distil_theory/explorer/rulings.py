@@ -128,7 +128,7 @@ def step_ruling(asked: Asked, gap: str) -> Ruling:
             return _within(case)
         if x.one_step:
             return _ruled("", "safe_steps", "no step of this size is safe for every better expert")
-    return Ruling("", "", "", "", "no claim speaks of a step of this size: the sign is computed")
+    return Ruling("", "", "", "", "No claim speaks of a step of this size: the sign is computed")
 
 
 def _within(case: Case) -> Ruling:

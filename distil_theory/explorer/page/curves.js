@@ -20,11 +20,10 @@ export function draw(home, answer) {
   svg.append(el("line", { x1: L, x2: W - R, y1: H - B, y2: H - B, stroke: "#565b66" }),
     el("text", { x: (L + W - R) / 2, y: H - 8, "text-anchor": "middle", "font-size": 16 }, "step size η"),
     el("text", { x: 16, y: (T + H - B) / 2, "text-anchor": "middle", "font-size": 16, transform: `rotate(-90 16 ${(T + H - B) / 2})` }, "return J of the student"));
-  const names = [["student now", base[0], "#16181d", ""], ["expert", base[1], "#D55E00", "3 4"]];
-  const near = Math.abs(y(base[0]) - y(base[1])) < 20;
-  names.forEach(([name, v, colour, dash], k) => svg.append(
+  const [student, expert] = base; // the higher line has its name above, the lower below
+  for (const [name, v, other, colour, dash] of [["student now", student, expert, "#16181d", ""], ["expert", expert, student, "#D55E00", "3 4"]]) svg.append(
     el("line", { x1: L, x2: W - R, y1: y(v), y2: y(v), stroke: colour, "stroke-width": 1.6, "stroke-dasharray": dash }),
-    el("text", { x: W - R, y: y(v) + ((v >= base[1 - k]) === (k === 0) && (k === 0 || v < base[0]) ? (k === 0 ? -6 : 17) : k === 0 ? (near ? 17 : -6) : -6), "text-anchor": "end", "font-size": 14, fill: colour, "paint-order": "stroke", stroke: "#fff", "stroke-width": 3 }, name)));
+    el("text", { x: W - R, y: y(v) + (v > other || (v === other && name === "expert") ? -6 : 17), "text-anchor": "end", "font-size": 15, fill: colour, "paint-order": "stroke", stroke: "#fff", "stroke-width": 3 }, name));
   const inside = el("g");
   for (const curve of [...shown].sort((a, b) => a.chosen - b.chosen)) {
     const [colour, dash] = LOOK[curve.name];

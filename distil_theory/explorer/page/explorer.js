@@ -1,15 +1,11 @@
-// The page: what the user has chosen (`state`), a question to the library for each change, the answer drawn.
-import * as curves from "./curves.js";
-import { LOOK } from "./drawing.js";
-import * as graph from "./graph.js";
-import { both, nudge, show, value } from "./numbers.js";
-import { Simplex } from "./simplex.js";
-import { Table } from "./table.js";
+// The page: what the user has chosen (`state`), a question to the library for each change, the controls.
+import { nudge, value } from "./numbers.js";
+import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const TABS = ["one", "many"], CHOICES = ["divergence", "geometry", "objective"];
 const START = { one: "teaching_bandit", many: "risky_fork" };
-const WORDS = { "+": ["RAISES the return", "raises"], "-": ["LOWERS the return", "lowers"], 0: ["CHANGES NOTHING", ""], "~": ["", ""], "?": ["UNDECIDED", ""] };
+const view = new View({ change, start, fill });
 let presets = {}, state = null, answer = null, past = [], asking = false, again = false;
 
 // --- state: kept in the address, so that a reload loses nothing and a link can be sent ---
@@ -48,7 +44,6 @@ function undo() {
 // --- the question ---
 
 async function ask() {
-  history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(state))}`);
   if (asking) { again = true; return; }
   asking = true;
   document.body.dataset.busy = "true";
@@ -56,15 +51,16 @@ async function ask() {
     again = false;
     const tab = state.tab, [found, faults] = await post("/api/look", request());
     if (again && tab !== state.tab) continue;
-    if (found) { answer = found; draw(); } else {
+    if (found) show(found); else {
       if (!answer) { // nothing has been drawn yet: the fresh preset, with what was typed in its fields
         const [start] = await post("/api/look", fresh(request().preset));
-        if (start) { answer = start; draw(); }
+        if (start) show(start);
       }
       complain(faults);
     }
   } while (again);
   asking = false;
+  history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(state))}`);
   document.body.dataset.busy = "false";
 }
 
@@ -99,89 +95,12 @@ function mark(faults) {
   for (const name of Object.keys(faults)) if (name) fieldOf(name)?.setAttribute("aria-invalid", "true");
 }
 
-// --- the answer ---
-
-let simplex = null;
-const table = new Table($("table"), (key, weights) => change({ rows: { ...request().rows, [key]: weights } }, key));
-
-function draw() {
+function show(found) {
+  answer = found;
   mark({});
   $("faults").replaceChildren();
   $("answer").classList.remove("stale");
-  const many = answer.tab === "many", r = request();
-  verdict("small", answer.signs.rate, both(answer.rate), answer.ruling, "rate");
-  $("eta-shown").textContent = `η = ${answer.eta}`;
-  const sign = answer.signs.change === "~" ? (answer.change > 1e-12 ? "+" : answer.change < -1e-12 ? "-" : "0") : answer.signs.change;
-  verdict("step", sign, show(answer.change), answer.step_ruling, "change");
-  const better = { "+": ["YES", "raises"], "-": ["NO", "lowers"], 0: ["NO, AS GOOD", ""] }[answer.signs.gap];
-  box("gap-box", better);
-  $("gap").textContent = both(answer.returns.gap);
-  $("both-returns").textContent = `student J = ${both(answer.returns.student)}; expert J* = ${both(answer.returns.expert)}`;
-  $("exposes").textContent = `${answer.label}: ${answer.exposes}`;
-  picture(many);
-  curves.draw($("curves"), answer);
-  legend();
-  $("table-title").textContent = many ? "What is chosen where, and what it is worth" : "The instance in numbers";
-  table.draw(answer.rows, r.rows, many);
-  const near = answer.nearest;
-  $("nearest").replaceChildren(near.name ? "" : "No certificate has this shape.");
-  if (near.name) {
-    const load = Object.assign(document.createElement("button"), { textContent: "Load it", id: "load-nearest" });
-    load.addEventListener("click", () => start(`certificate:${near.name}`));
-    const command = Object.assign(document.createElement("code"), { textContent: `python -m distil_theory check distil_theory/certificates/${near.name}.json` });
-    const far = near.distance < 1e-12 ? "these very numbers" : `${show(near.distance, 3)} away (the largest difference of a probability or reward)`;
-    $("nearest").append(`${near.name}, ${far}${near.same ? "" : ", of another objective"}: “${near.statement}”. `, load, document.createElement("br"), command);
-  }
-}
-
-function box(id, [word, colour]) {
-  $(id).className = `box ${colour}`;
-  $(id).querySelector(".word").textContent = word;
-}
-
-function verdict(id, sign, number, ruling, output) {
-  box(id, WORDS[sign]);
-  $(output).textContent = number;
-  const promise = { "+": "Promised by", gap: "Decided by", "": "No promise by" }[ruling.promise];
-  $(id).querySelector(".claim").textContent = ruling.slug ? `${promise} claim ${ruling.number} (${ruling.title}): ${ruling.because}.` : `${ruling.because}.`;
-}
-
-function picture(many) {
-  if (many) { simplex = null; graph.draw($("picture"), answer.graph); } else {
-    simplex ||= new Simplex($("picture"), (who, w) => change({ rows: { ...request().rows, [`${who}:0,0`]: w.map(String) } }, `drag ${who}`));
-    simplex.draw(answer, answer.curves.find((c) => c.chosen).name);
-  }
-  const caption = $("picture-caption"), want = many ? "many" : "one";
-  if (caption.dataset.of !== want) { caption.dataset.of = want; caption.replaceChildren(...(many ? [] : shading())); }
-  const left = answer.graph?.left_out;
-  if (many) caption.textContent = `Circles: states, as large as the student visits them, the dot as the expert does; filled: the student cannot tell it from another. `
-    + `Lines: blue the student's choices, orange dashes the expert's; numbers: rewards.${left ? ` ${left} rarely visited states are not drawn.` : ""}`;
-  else for (const input of caption.querySelectorAll("input")) input.checked = input.value === request().shade;
-}
-
-function shading() {
-  const key = document.createElement("span");
-  key.innerHTML = '<span class="swatch" style="background:#f3b8ac"></span>experts that are better, and the step lowers the return <span class="swatch" style="background:#e3f4ee"></span>better, it does not <span class="swatch" style="background:#d9dce3"></span>not better. Arrows: where each divergence pushes (grey: the reward). ○ after the step.';
-  return [...["small", "step"].map((name) => {
-    const label = document.createElement("label"), input = Object.assign(document.createElement("input"), { type: "radio", name: "shade", value: name });
-    input.addEventListener("change", () => change({ shade: name }, "shade"));
-    label.append(input, name === "small" ? " shade for a small step" : " for this step");
-    return label;
-  }), key];
-}
-
-function legend() {
-  $("legend").replaceChildren(...answer.curves.map((curve) => {
-    const button = document.createElement("button"), sign = { "+": "▲", "-": "▼", 0: "＝", "?": "?", "": "" }[curve.sign];
-    button.textContent = `${curve.label} ${sign} ${curve.sign ? show(curve.rate, 3) : ""}`;
-    button.dataset.curve = curve.name;
-    button.style.borderColor = LOOK[curve.name][0];
-    button.setAttribute("aria-pressed", curve.chosen);
-    button.disabled = !curve.values;
-    if (curve.error) button.title = curve.error;
-    button.addEventListener("click", () => { change(answer.tab === "one" ? { divergence: curve.name } : { objective: curve.name }, "legend"); fill(); });
-    return button;
-  }));
+  view.draw(answer, request());
 }
 
 // --- controls ---

@@ -34,7 +34,7 @@ export function draw(home, graph) {
     words.append(el("circle", { cx: x, cy: y, r: 7 + 13 * Math.sqrt(n.student), fill: n.hidden ? "#cfe3f2" : "#fff", stroke: "#0072B2", "stroke-width": 3 },
       el("title", {}, `${n.state}: visited by student ${show(n.student)}, by expert ${show(n.expert)}${n.hidden ? `; the student sees only: ${n.seen}` : ""}`)),
       el("circle", { cx: x, cy: y, r: 1 + 6 * Math.sqrt(n.expert), fill: "#D55E00", "pointer-events": "none" }));
-    if (graph.nodes.length <= 20) words.append(el("text", { x, y: n.y < 0 ? y - 13 - 13 * Math.sqrt(n.student) : y + 24 + 13 * Math.sqrt(n.student), "text-anchor": "middle", "font-size": 14, "paint-order": "stroke", stroke: "#fff", "stroke-width": 4 }, short(n.state, Math.max(11, Math.round(step / 8)))));
+    if (graph.nodes.length <= 20 && step > 70) words.append(el("text", { x, y: n.y < 0 ? y - 13 - 13 * Math.sqrt(n.student) : y + 24 + 13 * Math.sqrt(n.student), "text-anchor": "middle", "font-size": 14, "paint-order": "stroke", stroke: "#fff", "stroke-width": 4 }, short(n.state, Math.max(11, Math.round(step / 8)))));
   }
   svg.append(lines, words);
   home.replaceChildren(svg);

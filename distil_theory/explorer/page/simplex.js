@@ -24,7 +24,7 @@ export class Simplex {
     const shape = who === "student"
       ? el("circle", { r: 10, fill: "#0072B2", stroke: "#fff", "stroke-width": 2.5 })
       : el("path", { d: "M0-13L13 0L0 13L-13 0Z", fill: "#D55E00", stroke: "#fff", "stroke-width": 2.5 });
-    const name = el("text", { x: 15, y: -11, "font-size": 21, "font-weight": 700, "paint-order": "stroke", stroke: "#fff", "stroke-width": 4 },
+    const name = el("text", { x: who === "student" ? -14 : 15, y: -11, "text-anchor": who === "student" ? "end" : "start", "font-size": 21, "font-weight": 700, "paint-order": "stroke", stroke: "#fff", "stroke-width": 4 },
       who === "student" ? "π" : "π*");
     const node = el("g", { class: "handle", id: `handle-${who}`, tabindex: 0, role: "slider", "aria-label": `${who}, arrow keys or 1, 2, 3` },
       el("circle", { class: "halo", r: 20 }), shape, name);
