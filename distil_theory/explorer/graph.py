@@ -13,7 +13,7 @@ from distil_theory import solve
 from distil_theory.instances import Instance
 
 MOST, FEW, RARE = 36, 20, 1 / 500
-"""Nodes that a picture has room for: those of most visits; from `FEW` on, none that both visit more rarely than `RARE`."""
+"""Nodes that a picture has room for, those of most visits; of more than `FEW` none that both visit less than `RARE`."""
 
 
 def graph(instance: Instance) -> dict[str, Any]:
