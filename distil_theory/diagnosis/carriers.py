@@ -12,11 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
+from distil_theory.diagnosis import positions
 from distil_theory.diagnosis.log import Array, Block
 from distil_theory.diagnosis.rates import Column, advantage
-
-SINGLY, BINS = 16, 40
-"""The first positions stand alone, later ones in bins that double."""
 
 
 class Part(NamedTuple):
@@ -33,27 +31,13 @@ class Part(NamedTuple):
         return self.value / self.standard_error if self.standard_error > 0 else 0.0
 
 
-def position_bin(position: Array) -> Array:
-    """The bin of positions that count from 0."""
-    later = SINGLY + np.floor(np.log2(np.maximum(position, SINGLY) / SINGLY)).astype(np.int64)
-    return np.where(position < SINGLY, position, np.minimum(later, BINS - 1))
-
-
-def bin_name(i: int) -> str:
-    """How a report calls a bin; positions count from 1."""
-    if i < SINGLY:
-        return str(i + 1)
-    first = SINGLY * 2 ** (i - SINGLY)
-    return f"{first + 1}-{2 * first}"
-
-
 class Carriers:
     """Sums over groups, per position and per token; of the columns without ends."""
 
     def __init__(self, plan: Sequence[Column]) -> None:
         self.columns = [k for k, column in enumerate(plan) if not column.end]
         self.groups = 0
-        self.by_position = _Sums(BINS, len(self.columns))
+        self.by_position = _Sums(positions.BINS, len(self.columns))
         self.by_token = _Sums(0, len(self.columns))
 
     def add(self, block: Block, terms: Array) -> None:
@@ -61,15 +45,14 @@ class Carriers:
         part = np.repeat(advantage(block), block.lengths)[:, None] * terms[:, self.columns]
         part = np.where(np.isfinite(part), part, 0)
         group = np.repeat(np.repeat(np.arange(len(block.sizes)), block.sizes), block.lengths)
-        position = np.arange(len(part)) - np.repeat(block.starts[:-1], block.lengths)
-        self.by_position.add(group, position_bin(position), part)
+        self.by_position.add(group, positions.bins(block), part)
         if block.tokens is not None:
             self.by_token.add(group, block.tokens, part)
         self.groups += len(block.sizes)
 
     def positions(self, k: int) -> list[Part]:
         """The parts of column `k` of the plan, in order."""
-        return self.by_position.parts(self.columns.index(k), self.groups, bin_name)
+        return self.by_position.parts(self.columns.index(k), self.groups, positions.name)
 
     def tokens(self, k: int, words: Sequence[str]) -> list[Part]:
         """The parts of column `k` that stand out among all tokens seen, largest first.

@@ -74,7 +74,7 @@ def diagnose(
     if reward_range is not None and not reward_range[0] <= seen.reward_low <= seen.reward_high <= reward_range[1]:
         raise ValueError(f"rewards lie in [{seen.reward_low:g}, {seen.reward_high:g}], outside reward_range")
     return Diagnosis(
-        source=Path(rollouts).name if isinstance(rollouts, str | Path) else "rollouts",
+        source=Path(rollouts).name if isinstance(rollouts, str | Path) else "",
         form=form,
         level=level,
         clip=clip,

@@ -11,6 +11,7 @@ from distil_theory.diagnosis.report import LOWERS, RAISES, UNDECIDED, Diagnosis,
 
 COLOURS = {RAISES: "#0072B2", LOWERS: "#D55E00", UNDECIDED: "#666666"}
 GREY = "#BBBBBB"
+PAIR = ("#0072B2", "#D55E00")
 MOST_TOKENS = 12
 
 
@@ -32,8 +33,10 @@ def draw(d: Diagnosis, path: Path) -> Path:
         _forest(axes[0], rates, d)
         _positions(axes[1], pair)
         if tokens:
-            _tokens(axes[2], tokens[0])
-        figure.suptitle(f"{d.source}: {d.seen.rollouts:,} rollouts, {d.seen.groups:,} groups", fontsize=9)
+            _tokens(axes[2], tokens)
+        figure.suptitle(
+            f"{d.source + ': ' if d.source else ''}{d.seen.rollouts:,} rollouts, {d.seen.groups:,} groups", fontsize=9
+        )
         figure.savefig(path, dpi=160)
         plt.close(figure)
     return path
@@ -66,7 +69,7 @@ def _forest(axes: Any, rates: list[Rate], d: Diagnosis) -> None:
 
 
 def _positions(axes: Any, pair: list[Rate]) -> None:
-    for r, colour, shift in zip(pair, ("#0072B2", "#D55E00"), (-0.12, 0.12), strict=False):
+    for r, colour, shift in zip(pair, PAIR, (-0.12, 0.12), strict=False):
         x = np.arange(len(r.positions)) + shift
         value, error = (np.array([getattr(p, name) for p in r.positions]) for name in ("value", "standard_error"))
         s = 1 / (r.unit or 1.0)
@@ -80,13 +83,15 @@ def _positions(axes: Any, pair: list[Rate]) -> None:
     axes.legend(frameon=False, fontsize=7)
 
 
-def _tokens(axes: Any, rate: Rate) -> None:
-    parts = rate.tokens[:MOST_TOKENS][::-1]
-    s = 1 / (rate.unit or 1.0)
-    for y, p in enumerate(parts):
-        colour = COLOURS[RAISES if p.value > 0 else LOWERS]
-        axes.errorbar(p.value * s, y, xerr=1.96 * p.standard_error * s, fmt="o", ms=3, lw=1, color=colour)
+def _tokens(axes: Any, pair: list[Rate]) -> None:
+    names = list(dict.fromkeys(p.name for r in pair for p in r.tokens[: MOST_TOKENS // len(pair)]))[::-1]
+    for r, colour, shift in zip(pair, PAIR, (0.12, -0.12), strict=False):
+        s = 1 / (r.unit or 1.0)
+        for p in r.tokens:
+            if p.name in names:
+                y = names.index(p.name) + shift
+                axes.errorbar(p.value * s, y, xerr=1.96 * p.standard_error * s, fmt="o", ms=3, lw=1, color=colour)
     axes.axvline(0, color="0.6", lw=0.8, zorder=0)
-    axes.set_yticks(range(len(parts)), [p.name for p in parts])
-    axes.set_xlabel(rate.title.split(", =")[0])
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_title("which tokens carry it", loc="left")

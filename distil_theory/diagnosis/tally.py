@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distil_theory.diagnosis import rates, trust
+from distil_theory.diagnosis import positions, rates, trust
 from distil_theory.diagnosis.bootstrap import REPLICATES, Bootstrap, Intervals
 from distil_theory.diagnosis.log import Array, Block
 from distil_theory.diagnosis.rates import CLIP, Column
@@ -47,10 +47,10 @@ class Tally:
         self.plan, self.clip, self.ratios, self.logs = plan, clip, ratios, logs
         self.bootstrap = Bootstrap(replicates, seed)
         lead = () if logs is None else (logs,)
-        self.moments = np.zeros((*lead, len(trust.powers(plan))))
+        self.moments = np.zeros((*lead, positions.BINS, len(trust.powers(plan)) + 1))
         self.infinite = np.zeros(len(self.plan), dtype=bool)
         """Rates of which a contribution is infinite, or no number: a group of one rollout has no `Cov`."""
-        self.tokens, self.rollouts = np.zeros(lead), np.zeros(lead)
+        self.rollouts = np.zeros(lead)
 
     def add(self, block: Block) -> Array:
         """Take in whole groups; returns the terms of their tokens, `(T, K)`."""
@@ -59,7 +59,7 @@ class Tally:
         return terms
 
     def per_rollout(self, block: Block, terms: Array | None = None) -> tuple[Array, Array, Array]:
-        """What is kept of each rollout: scores `(N, K)`, `trust.checks` `(N, 3)`, `trust.token_moments` `(N, P)`."""
+        """What is kept of each rollout: scores `(N, K)`, `trust.checks` `(N, 3)`, `trust.token_moments`."""
         if terms is None:
             terms = rates.token_terms(block, self.plan, self.clip, self.ratios)
         scores = np.add.reduceat(terms, block.starts[:-1], axis=0)
@@ -69,14 +69,14 @@ class Tally:
         """Take in whole groups whose `per_rollout` is known; of the block only groups, starts and reward are read."""
         means = np.add.reduceat(checks, block.groups[:-1], axis=0) / block.sizes[:, None]
         found = np.concatenate([rates.covariance(block, scores, self.plan), means], axis=1)
-        lead = self.tokens.shape
+        lead = self.rollouts.shape
         infinite = ~np.isfinite(found)
         self.infinite |= infinite[:, : len(self.plan)].any(axis=0)
         found[infinite] = 0
         self.bootstrap.add(found.reshape(*lead, -1, found.shape[1]))
         first = block.groups[:-1].reshape(*lead, -1)[..., 0].ravel()  # of each log, among the rollouts
-        self.moments += np.add.reduceat(moments, first, axis=0).reshape(self.moments.shape)
-        self.tokens += np.add.reduceat(block.lengths, first).reshape(lead)
+        seen = np.add.reduceat(moments, first, axis=0)
+        self.moments[..., : seen.shape[1], :] += seen.reshape(*lead, *seen.shape[1:])
         self.rollouts += np.diff([*first, len(block.reward)]).reshape(lead)
 
     def estimates(self, level: float = 0.95) -> Estimates:
@@ -84,6 +84,6 @@ class Tally:
         found = self.bootstrap.intervals(level)
         k = len(self.plan)
         own, checks = (Intervals(*(x[..., part] for x in found)) for part in (slice(k), slice(k, None)))
-        expected = trust.expected(self.moments, self.tokens, self.rollouts, self.plan)
+        expected = trust.expected(self.moments, self.rollouts, self.plan)
         own = own._replace(value=np.where(self.infinite, np.nan, own.value))
         return Estimates(own, checks, trust.judge(own, checks, expected, self.plan))

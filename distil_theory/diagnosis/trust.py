@@ -3,7 +3,7 @@ r"""When an interval is not to be trusted: fixed before any log was seen, from t
 1. *Too few groups carry the variance* (`bootstrap`): fewer than `CARRYING`.
 2. *What the log has not seen.* A mean of `Lambda^a` may live on rollouts so rare that none was drawn; then the log
    looks tame, and its interval is narrow and wrong. Tokens are many more than rollouts, and tell: if ratios along a
-   rollout were independent, `E Lambda^s = prod_h E u_h^s`, with `E u^s` a mean over all tokens. A score that grows like
+   rollout were independent, `E Lambda^s = prod_h E u_h^s`, means over the tokens of a position. A score that grows like
    `Lambda^a` has about `N (E Lambda^2a)^2 / E Lambda^4a` effective rollouts (`N` over the kurtosis). Fewer than
    `EXPECTED`: a warning. For forward KL `a = 1`, Hellinger 1/2, Pearson 2, Neyman -1 (heavy where `Lambda` is small);
    logarithms and bounded scores need no such look.
@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from distil_theory.diagnosis import positions
 from distil_theory.diagnosis.bootstrap import Intervals
 from distil_theory.diagnosis.log import Array, Block
 from distil_theory.diagnosis.rates import Column
@@ -74,25 +75,31 @@ def powers(plan: Sequence[Column]) -> tuple[float, ...]:
 
 
 def token_moments(block: Block, plan: Sequence[Column]) -> Array:
-    """`u^s` summed over the tokens of each rollout, `(N, P)`, for the `powers` of a plan."""
-    log_u = block.teacher - block.student
+    """`u^s` summed over the tokens of each rollout in each bin of positions, `(N, B, P+1)`, for the `powers` of a plan;
+    the last is the number of tokens. `B`: as many bins as the longest rollout has."""
+    log_u, bin_of, n = block.teacher - block.student, positions.bins(block), len(block.reward)
+    count = int(bin_of.max()) + 1
+    at = np.repeat(np.arange(n), block.lengths) * count + bin_of
     with np.errstate(over="ignore"):
-        every = np.exp(log_u[:, None] * np.array(powers(plan)))
-    return np.add.reduceat(every, block.starts[:-1], axis=0)
+        every = [np.bincount(at, np.exp(s * log_u), n * count) for s in powers(plan)]
+    return np.stack([*every, np.bincount(at, minlength=n * count)], axis=1).reshape(n, count, -1)
 
 
-def expected(moments: Array, tokens: Array, rollouts: Array, plan: Sequence[Column]) -> Array:
+def expected(moments: Array, rollouts: Array, plan: Sequence[Column]) -> Array:
     """Effective rollouts of each rate if ratios were independent along a rollout, `(..., K)`.
 
     Args:
-        moments: sums of `u^s` over all tokens, `(..., P)`.
-        tokens, rollouts: how many, `(...)`.
+        moments: of all rollouts together, `(..., B, P+1)`.
+        rollouts: how many, `(...)`.
         plan: the rates.
     """
     which = {s: i for i, s in enumerate(powers(plan))}
-    found = np.full((*np.shape(tokens), len(plan)), np.inf)
+    width = positions.widths(moments.shape[-2])[:, None]
+    found = np.full((*np.shape(rollouts), len(plan)), np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        log_mean = np.log(moments / tokens[..., None]) * (tokens / rollouts)[..., None]  # log E Lambda^s
+        # E u^s at a position, u being 1 where a rollout has ended; log E Lambda^s is the sum of the logarithms
+        excess = (moments[..., :-1] - moments[..., -1:]) / (np.asarray(rollouts)[..., None, None] * width)
+        log_mean = (width * np.log1p(excess)).sum(axis=-2)
         for k, column in enumerate(plan):
             if column.level == "sequence":
                 for a in exponents(column.divergence):

@@ -11,11 +11,9 @@ from distil_theory.diagnosis.carriers import Part
 from distil_theory.diagnosis.naming import PAPERS
 from distil_theory.diagnosis.report import (
     LOWERS,
-    NOT_IDENTIFIED,
     NOT_TRUSTED,
     RAISES,
     UNDECIDED,
-    VOID,
     Diagnosis,
     Rate,
     listed,
@@ -79,21 +77,25 @@ def reason(rate: Rate, d: Diagnosis) -> str:
         few = f"{rate.carrying:.0f} of {d.seen.groups} groups carry the variance"
         return few if rate.carrying >= 0.5 else "no group has rewards and ratios that differ"
     if rate.expected < trust.EXPECTED:
-        return f"weights so heavy that {rate.expected:.2g} rollouts would count"
+        return f"weights so heavy that of {d.seen.rollouts:,} rollouts {rate.expected:.2g} would count"
     return "E[Lambda] = 1 fails: the log misses what carries it"
 
 
 def table(d: Diagnosis) -> list[str]:
     """A line for each rate that has a number."""
+    doubts: list[str] = []
     lines = [f"  {'objective':<44} {'dJ/d eta':<22} {f'{100 * d.level:g} % interval':<24} the reward"]
     for r in d.rates:
         if r.unidentified:
             continue
-        verdict = {NOT_TRUSTED: f"not to be trusted: {reason(r, d)}", VOID: "void", UNDECIDED: undecided(r, d)}.get(
-            r.verdict, {RAISES: "rises", LOWERS: "FALLS"}.get(r.verdict, "")
-        )
+        verdict = {RAISES: "rises", LOWERS: "FALLS"}.get(r.verdict, "undecided")
+        if r.verdict == NOT_TRUSTED:
+            doubts.append(f"{short(r)}: {reason(r, d)}")
+            verdict = f"not to be trusted ({len(doubts)})"
+        elif r.verdict == UNDECIDED:
+            verdict = undecided(r, d)
         lines.append(f"  {r.title:<44} {estimate(r):<22} {interval(r):<24} {verdict}")
-    return lines
+    return lines + [line for i, x in enumerate(doubts, 1) for line in wrapped(x, "      ", f"  ({i}) ")]
 
 
 def undecided(rate: Rate, d: Diagnosis) -> str:
@@ -201,31 +203,41 @@ def summary(d: Diagnosis) -> str:
             "Nothing can be said of any objective: the log is not one of rollouts of this student with a teacher that "
             "had not read them, or its ratios are too heavy to tell."
         )
-    said = []
-    for verdict, verb in ((RAISES, "raise"), (LOWERS, "lower")):
-        found = with_verdict(d.rates, verdict)
-        if found:
-            first = [r for r in found if r.divergence in PAPERS]
-            if first:
-                names = listed(f"{short(r)} ({estimate(r)}, {interval(r)})" for r in first)
-                said.append(f"A small step of {names} would {verb} the reward.")
-            if rest := [r for r in found if r not in first]:
-                same = "So would" if first else f"A small step that would {verb} the reward:"
-                said.append(f"{same} {listed(_shortened([short(r) for r in rest]))}.")
-    if not with_verdict(d.rates, LOWERS) and with_verdict(d.rates, RAISES):
-        said.append("Of none that this log identifies is it certain that it would lower the reward.")
-    local = next((r for r in d.rates if r.name == "local/forward_kl"), None)
-    leading = [r for r in (local, *with_verdict(d.rates, LOWERS)[:1]) if r and r.verdict in (RAISES, LOWERS)]
-    for r in {r.name: r for r in leading}.values():
+    natural = [r for r in d.rates if r.level != "euclidean"]
+    said = [
+        f"A small natural step {verb} the reward with {named(found)}."
+        for verdict, verb in ((RAISES, "raises"), (LOWERS, "LOWERS"))
+        if (found := with_verdict(natural, verdict))
+    ]
+    if not with_verdict(natural, LOWERS) and said:
+        said.append("Of none that this log identifies is it certain that it lowers the reward.")
+    plain = [r for r in d.rates if r.level == "euclidean"]
+    said += [
+        f"Plain gradients {verb} it with {listed(bare(r) for r in found)}."
+        for verdict, verb in ((RAISES, "raise"), (LOWERS, "LOWER"))
+        if (found := with_verdict(plain, verdict))
+    ]
+    first = [r for r in natural if r.name == "local/forward_kl" and r.verdict in (RAISES, LOWERS)]
+    for r in {r.name: r for r in [*first, *with_verdict(natural, LOWERS)[:1]]}.values():
         if words := carried(r):
-            said.append(f"What {short(r)} changes comes from {words}.")
-    for verdict, words in ((UNDECIDED, "Undecided"), (NOT_TRUSTED, "Not to be trusted, for weights too heavy")):
-        found = with_verdict(d.rates, verdict)
-        if found:
+            said.append(f"{short(r)[0].upper()}{short(r)[1:]} acts through {words}.")
+    for verdict, words in ((UNDECIDED, "Undecided"), (NOT_TRUSTED, "Not to be trusted, for reasons given below")):
+        if found := with_verdict(d.rates, verdict):
             said.append(f"{words}: {listed(_shortened([short(r) for r in found]))}.")
-    if with_verdict(d.rates, NOT_IDENTIFIED) or d.unidentified:
-        said.append("Of the other objectives this log says nothing.")
     return " ".join(said)
+
+
+def named(rates: Sequence[Rate]) -> str:
+    """Those that papers use with their intervals, then the others."""
+    ours = [r for r in rates if r.divergence in PAPERS]
+    rest = listed(_shortened([short(r) for r in rates if r not in ours]))
+    first = listed(f"{short(r)} ({estimate(r)}, between {number(r.low)} and {number(r.high)})" for r in ours)
+    return f"{first}; also with {rest}" if first and rest else first or rest
+
+
+def bare(rate: Rate) -> str:
+    """The divergence alone."""
+    return rate.title.removeprefix("plain gradient, local ")
 
 
 def page(d: Diagnosis) -> str:
@@ -233,7 +245,7 @@ def page(d: Diagnosis) -> str:
     s = d.seen
     size = f"{s.sizes[0]:,}" if s.sizes[0] == s.sizes[1] else f"{s.sizes[0]:,} to {s.sizes[1]:,}"
     lines = [
-        f"{d.source}: {s.rollouts:,} rollouts in {s.groups:,} groups of {size}, "
+        f"{d.source + ': ' if d.source else ''}{s.rollouts:,} rollouts in {s.groups:,} groups of {size}, "
         f"{s.tokens / s.rollouts:.3g} tokens each (at most {s.longest:,})",
         f"  reward {s.reward:.3g} ({s.reward_low:g} .. {s.reward_high:g}); it differs within {s.decided:,} groups, "
         f"the others say nothing" + (f"; {d.dropped:,} groups of one left out" if d.dropped else ""),
@@ -245,9 +257,8 @@ def page(d: Diagnosis) -> str:
         mean, error = d.checks.value[1], d.checks.standard_error[1]
         lines.append(f"  E[sum of u - 1] = {mean:+.2g} +- {error:.2g}, should be 0: as it must be, as far as one sees")
     lines += ["", *wrapped(summary(d), "  ")]
-    lines += [
-        "",
-        "What a small step does to the mean reward, per unit of step size (natural steps, if not said otherwise)",
-    ]
-    lines += ["", *table(d), "", "Not identified", *not_identified(d), "", "Weights and guarantees", *weights(d)]
+    if not (d.above or d.below):  # numbers that mean nothing are not shown
+        what = "What a small step does to the mean reward, per unit of step size (natural steps, if not said otherwise)"
+        lines += ["", what, "", *table(d)]
+    lines += ["", "Not identified", *not_identified(d), "", "Weights and guarantees", *weights(d)]
     return "\n".join(lines)

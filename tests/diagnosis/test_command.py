@@ -47,7 +47,7 @@ def test_status_of_an_objective(log, objective, status):
 def test_an_objective_that_lowers_the_reward(falling, capsys):
     assert main(["diagnose", str(falling), "--objective", "local/forward_kl"]) == 1
     out = capsys.readouterr().out
-    assert "would lower the reward" in out
+    assert "step LOWERS the reward with local forward KL" in out
     assert out.endswith("local/forward_kl: lowers\n")
 
 
