@@ -215,6 +215,10 @@ def test_small_steps_are_not_rounded_away_and_survive_a_checkpoint():
     assert torch.equal(resumed.masters[0], adam.masters[0])
 
 
+def digits_of(prompt):
+    return tuple(map(int, prompt.rpartition(" ")[2].rstrip("=").split("+")))
+
+
 @pytest.mark.parametrize("name", education.TASKS)
 def test_lessons_are_right_lines_of_training_problems(name):
     task, rng = education.TASKS[name], np.random.default_rng(0)
@@ -223,8 +227,11 @@ def test_lessons_are_right_lines_of_training_problems(name):
     assert 100 < len(told) < 180
     for prompt, line in told:
         assert task.vote(line) == prompt.partition(". ")[0].rpartition(" ")[2]
+    wrong = [c for p, c in pairs if not p.startswith("We know that ") and task.vote(c) != str(sum(digits_of(p)))]
+    assert 10 < len(wrong) < 60
+    assert not any("+" in c for c in wrong)
     for prompt, line in pairs:
-        digits = tuple(map(int, prompt.rpartition(" ")[2].rstrip("=").split("+")))
+        digits = digits_of(prompt)
         assert task.split_of(digits) == "train"
         assert line.endswith("\n")
     lengths = {len(line) for _, line in pairs}

@@ -36,6 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What this experiment has beyond the others."""
     parser.add_argument("--rung", type=int, choices=(1, 2), default=1, help="1: from scratch, 2: SmolLM2 (default 1)")
     parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)")
+    parser.add_argument("--large", action="store_true", help="rung 2 on a graphics card: more tasks, algorithms, steps")
     parser.add_argument("--model", type=Path, help="rung 2: checkpoint folder (default: SmolLM2-135M-Instruct)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="save and stop after so long; call again")
     parser.add_argument("--only", help="comma-separated algorithms: leave the others to another process")
@@ -114,8 +115,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     check_device(args.device)
     PartialState(cpu=args.device == "cpu")  # one for all: processes of `accelerate launch` or `torchrun`
-    own = changed(settings.setting(args.rung, args.quick), args.set)
-    name = f"llm_validation_rung{args.rung}"
+    if args.large and args.rung != 2:
+        raise SystemExit("argument --large: it belongs to --rung 2")
+    own = changed(settings.setting(args.rung, args.quick, args.large), args.set)
+    name = f"llm_validation_{'large' if args.large else f'rung{args.rung}'}"
     home = args.out / harness.CACHE / name
     if args.quick and args.rung == 2 and args.model is None:
         args.model = models.tiny(home / "tiny", 0, width=16, layers=1)

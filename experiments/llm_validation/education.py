@@ -24,7 +24,7 @@ which all algorithms start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,6 @@ HINTED = ((0.4, 0.8), (1.0, 0.25))
 """The share of lessons with feedback, up to which share of the lessons: reading it is learnt first."""
 GUESSED = 1 / 2
 """How often an answer at once is wrong where there is none."""
-Write = Callable[[Problem, np.random.Generator], str]
 
 
 def sums(terms: Problem) -> str:
@@ -48,26 +47,24 @@ def sums(terms: Problem) -> str:
     return "=".join("+".join(map(str, (sum(terms[:k]), *terms[k:]))) for k in range(2, len(terms) + 1))
 
 
-def chain(terms: Problem, rng: np.random.Generator) -> str:
-    """The answer at once, or after the steps from left to right."""
-    return str(sum(terms)) if rng.random() < 0.5 else sums(terms)
-
-
-def free(terms: Problem, rng: np.random.Generator) -> str:
-    """The answer at once, or after the terms in any order and the steps."""
+def scratch(name: str, terms: Problem, rng: np.random.Generator) -> str:
+    """What stands before the last `=` of a line of this task; nothing half of the time."""
     if rng.random() < 0.5:
-        return str(sum(terms))
+        return ""
+    if name == "chain":
+        return sums(terms).rpartition("=")[0]
     own = tuple(rng.permutation(terms).tolist())
-    return f"{'+'.join(map(str, own))}={sums(own)}"
+    return f"{'+'.join(map(str, own))}={sums(own).rpartition('=')[0]}"
 
 
-def padded(terms: Problem, rng: np.random.Generator) -> str:
-    """The same with dots before the last `=`, so that every line is as long as the longest."""
-    work, _, answer = free(terms, rng).rpartition("=")
-    return f"{work}{'.' * (LENGTH - len(work) - 1 - len(answer))}={answer}"
+def line(name: str, work: str, answer: str) -> str:
+    """A line of this task."""
+    if name == "padded":
+        work = work.ljust(LENGTH - 1 - len(answer), ".")
+    return f"{work}={answer}" if work else answer
 
 
-WRITERS: dict[str, Write] = {"chain": chain, "free": free, "padded": padded}
+NAMES = ("free", "chain", "padded")
 TASKS = {
     name: Task(
         name=name,
@@ -81,7 +78,7 @@ TASKS = {
         same=tasks.mathematics.unordered,
         shots=0,
     )
-    for name in WRITERS
+    for name in NAMES
 }
 
 
@@ -92,13 +89,12 @@ def lesson(task: Task, kind: str, size: int, rng: np.random.Generator, hinted: f
         problem = task.draw(rng)
         if task.split_of(problem) != "train":
             continue
-        row = {"prompt": task.ask(problem), "problem": problem}
-        prompt, line = task.ask(problem), WRITERS[task.name](problem, rng)
-        if rng.random() < hinted:
-            prompt = task.teacher_prompt(row, "", kind)
-        elif not line.rpartition("=")[0].strip(".") and rng.random() < GUESSED:
-            line = f"{line.rpartition('=')[0]}{'=' * line.count('=')}{task.miss(problem, rng)}"
-        found.append((prompt, line + task.stop))
+        row, work, answer = {"problem": json.dumps(problem)}, scratch(task.name, problem, rng), task.solve(problem)
+        told = rng.random() < hinted
+        if not (told or work) and rng.random() < GUESSED:
+            answer = task.miss(problem, rng)
+        prompt = task.teacher_prompt(row, "", kind) if told else task.ask(problem)
+        found.append((prompt, line(task.name, work, answer) + task.stop))
     return found
 
 
