@@ -182,8 +182,10 @@ def test_verdicts_need_an_interval_and_a_detectable_difference():
 
 def test_metrics_of_an_item_by_hand():
     answers = pd.DataFrame({"item": ["x"] * 4, "vote": ["7", "7", "8", ""], "right": [1.0, 1, 0, 0],
-                            "length": [1, 2, 3, 6], "entropy": 0.5, "ended": True})  # fmt: skip
+                            "length": [1, 2, 3, 6], "entropy": 0.5, "ended": True,
+                            "completion": [" 3+4=7", "....=7", "8", ""]})  # fmt: skip
     (row,) = tables.by_item(answers).to_dict("records")
+    assert row["worked"] == 0.25
     assert (row["avg"], row["maj"], row["best"], row["length"]) == (0.5, 1.0, 1.0, 3.0)
     assert row["pass_2"] == pytest.approx(1 - 1 / 6)
 

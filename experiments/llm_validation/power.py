@@ -20,8 +20,9 @@ from experiments.llm_validation.plan import Run, Setting, ordered
 from experiments.llm_validation.statistics import Spread
 
 FIRST_SEED = 100
-ASSUMED = {"avg": (0.05, 0.15), "length": (0.05, 0.15), "entropy": (0.05, 0.15)}
+ASSUMED = {name: (0.05, 0.15) for name in ("avg", "length", "entropy", "worked")}
 """Standard deviations of a difference between seeds and between items: of a share; of the mean length and entropy."""
+SHARES = ("avg", "worked")
 
 
 def pilot(setting: Setting, seeds: int) -> list[Run]:
@@ -43,12 +44,13 @@ def table(home: Path, setting: Setting, runs: Sequence[Run], trained: bool) -> p
     rows = []
     for task in setting.tasks:
         wheres = {run.seed: run.where for run in runs if run.task == task}
-        read = [pd.read_csv(home / f"before-{where}.csv") for where in wheres.values()]
+        read = [pd.read_csv(home / f"before-{where}.csv", keep_default_na=False) for where in wheres.values()]
         answers = pd.concat(read, keys=list(wheres), names=["seed"])
-        for metric, column in (("avg", "right"), ("length", "length"), ("entropy", "entropy")):
-            within = answers.groupby(["seed", "item"])[column].var(ddof=1).mean()
+        answers["avg"], answers["worked"] = answers["right"], answers["completion"].map(tables.worked).astype(float)
+        for metric in ASSUMED:
+            within = answers.groupby(["seed", "item"])[metric].var(ddof=1).mean()
             rest = float(np.sqrt(2 * within / setting.samples))
-            scale = 1.0 if metric == "avg" else float(answers[column].mean())
+            scale = 1.0 if metric in SHARES else float(answers[metric].mean())
             seed_sd, item_sd = (x * scale for x in ASSUMED[metric])
             source, found = "assumed", Spread(seed_sd, item_sd, rest)
             if trained:

@@ -11,7 +11,7 @@ from experiments.llm_validation.plan import Setting
 class Prediction:
     """`algorithm` less `minus`, after training, in `metric`: `"higher"`, `"lower"`, or `"none"` (no difference).
 
-    `tasks` limits it to some tasks; empty: all in which the length is free.
+    `tasks` limits it to some tasks; empty: all, or for lengths all but `padded`, whose lines are equally long.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Prediction:
 
     def about(self, task: str, setting: Setting) -> bool:
         """Whether the prediction speaks of this task in this setting."""
-        tasks = self.tasks or setting.tasks
+        tasks = self.tasks or [t for t in setting.tasks if t != "padded" or self.metric != "length"]
         return task in tasks and {self.algorithm, self.minus} <= set(setting.algorithms)
 
 
@@ -39,6 +39,10 @@ PREDICTIONS = (
                "a baseline changes the variance of the gradient, not its mean"),
     Prediction("trap costs success", "18", "ce_to_go", "local_ce", "avg", "lower",
                "where thinking helps, who stops thinking is right less often"),
+    Prediction("fixed length is no cure", "10c", "ce_to_go", "local_ce", "worked", "lower",
+               "where all lines are equally long thinking still costs the teacher's entropy", ("padded",)),
+    Prediction("KL cures thinking", "10c, 18", "kl_to_go", "ce_to_go", "worked", "higher",
+               "the same as for length, also where that is fixed", ("free", "chain", "padded")),
     Prediction("KL-to-go is safe", "18", "kl_to_go", "ce_to_go", "avg", "higher",
                "truthful feedback, nothing left to chance, reward at the end: KL-to-go improves, CE-to-go may not"),
     Prediction("local against reverse KL", "3, 13", "reverse_kl", "local_ce", "avg", "lower",

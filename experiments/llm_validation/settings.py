@@ -7,7 +7,7 @@ from experiments.llm_validation.plan import ALGORITHMS, Setting
 EDUCATION = {"steps": 1000, "batch": 64, "rate": 4e-3, "width": 64, "layers": 2}
 RUNG_1 = Setting(
     rung=1, tasks=("free", "chain", "padded"), algorithms=tuple(ALGORITHMS), seeds=5, steps=60, prompts=8,
-    generations=4, rate=5e-4, pool=128, items=48, save=30, education=EDUCATION,
+    generations=4, rate=1e-4, pool=400, items=48, save=30, education=EDUCATION,
 )  # fmt: skip
 RUNG_2 = Setting(
     rung=2, tasks=("dimensions_steps", "product"), algorithms=tuple(ALGORITHMS)[:5], seeds=3, steps=60, prompts=2,

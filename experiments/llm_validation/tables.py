@@ -27,6 +27,11 @@ CURVES = {
 """Columns of the trainer's log, and what we call them; a later one fills what an earlier one lacks."""
 
 
+def worked(completion: str) -> bool:
+    """Whether something is written before the last `=`: steps, a calculation."""
+    return bool(completion.rpartition("=")[0].strip(". "))
+
+
 def by_item(completions: pd.DataFrame, attempts: Sequence[int] = ATTEMPTS) -> pd.DataFrame:
     """One row per item: right answers, Pass@N, Maj@k and Best@k of its `k` answers, mean length and entropy.
 
@@ -41,7 +46,8 @@ def by_item(completions: pd.DataFrame, attempts: Sequence[int] = ATTEMPTS) -> pd
         passed = {f"pass_{n}": float(success.estimate_pass_at_n([right], k, n).value[0]) for n in attempts if n <= k}
         rows.append({"item": item, "samples": k, "right": right, "avg": right / k, "maj": float(majority.value[0]),
                      "best": float(right > 0), **passed, "length": own["length"].mean(),
-                     "entropy": own["entropy"].mean(), "ended": own["ended"].mean()})  # fmt: skip
+                     "entropy": own["entropy"].mean(), "ended": own["ended"].mean(),
+                     "worked": own["completion"].map(worked).mean()})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -86,7 +92,7 @@ def machine(told: dict[str, Any]) -> dict[str, Any]:
 
 FORETOLD = ("prediction", "claims", "task", "algorithm", "minus", "metric", "expected", "seeds", "value", "lower",
             "upper", "detectable", "verdict")  # fmt: skip
-METRICS = ("avg", "maj", "best", *(f"pass_{n}" for n in ATTEMPTS[1:-1]), "length", "entropy", "ended")
+METRICS = ("avg", "maj", "best", *(f"pass_{n}" for n in ATTEMPTS[1:-1]), "length", "entropy", "ended", "worked")
 
 
 def there(items: pd.DataFrame) -> list[str]:
