@@ -1,7 +1,8 @@
 r"""The teacher: the student's own network, or an average of its past, that reads more than the student does.
 
 * `"live"`: the network as it is; `"base"`: as it was before training; both with the feedback in the context.
-* `"ema"`: weights `theta' <- theta' + rate (theta - theta')` after every `every`-th update of the student.
+* `"ema"`: weights `theta' <- theta' + rate (theta - theta')` after every `every`-th update of the student; in float32
+  at least, since half precision would round small steps away.
 
 What it reads is a *teacher prompt*: any text that replaces the prompt of the student, such as the prompt with the
 answer, with the verdict on this very completion, or with another sample that was right. Nothing is cut off: a prompt
@@ -56,9 +57,9 @@ def frozen_copy(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def average(teacher: nn.Module, student: nn.Module, rate: float) -> None:
-    """`theta' <- theta' + rate (theta - theta')`, in place."""
-    into, of = list(teacher.parameters()), [p.detach() for p in student.parameters()]
-    torch._foreach_lerp_(into, of, rate)
+    """`theta' <- theta' + rate (theta - theta')`, in place and in the teacher's precision."""
+    into = list(teacher.parameters())
+    torch._foreach_lerp_(into, [p.detach().to(q) for p, q in zip(student.parameters(), into, strict=True)], rate)
 
 
 class AverageCallback(TrainerCallback):

@@ -76,6 +76,8 @@ class DistILTrainer(GRPOTrainer):
             self._teacher = teacher.frozen_copy(student)
         if args.teacher_model_kind == "ema":
             rate, every = args.teacher_update_rate, args.teacher_sync_steps
+            if self._teacher is not None and student.dtype in (torch.bfloat16, torch.float16):
+                self._teacher = self._teacher.float()
             self.add_callback(teacher.AverageCallback(self._teacher, self._bare, rate, every))
         self.add_callback(diagnosis.DiagnosisCallback())
         if args.rollout_log is not None:

@@ -7,9 +7,10 @@ import torch
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+import distil_theory
 from distil_theory.divergences import CROSS_ENTROPY, FORWARD_KL, JENSEN_SHANNON, REVERSE_KL, alpha
 from distil_theory.llm import credit, losses, sampled
-from distil_theory.llm.training import DistILTrainer
+from distil_theory.llm.training import DistILTrainer, generation
 from tests.llm.training import small
 
 TRLS = (
@@ -121,6 +122,16 @@ def test_completions_that_were_cut_off_do_not_count(tmp_path, reduction):
     assert close(gradient(trainer._compute_loss(trainer.model, inputs), trainer), truth)
 
 
+def test_what_a_tool_wrote_is_read_but_does_not_count(tmp_path):
+    trainer = small.trainer(tmp_path, part="full", baseline="position", max_completion_length=6)
+    inputs = batch(trainer)
+    inputs["tool_mask"] = torch.ones_like(inputs["completion_mask"])
+    inputs["tool_mask"][:, 1] = 0
+    mask = inputs["tool_mask"] * inputs["completion_mask"]
+    truth = by_hand(trainer, inputs, CROSS_ENTROPY, mask=mask, part="full", kind="position")
+    assert close(gradient(trainer._compute_loss(trainer.model, inputs), trainer), gradient(truth, trainer))
+
+
 def test_a_batch_in_which_nothing_counts_moves_nothing(tmp_path):
     trainer = small.trainer(tmp_path, mask_truncated_completions=True, max_completion_length=1, stop=None)
     inputs = batch(trainer)
@@ -172,6 +183,43 @@ def test_who_teaches(tmp_path, kind):
     assert any((a != b).any() for a, b in zip(before, path[-1], strict=True))
 
 
+def test_an_average_of_half_precision_keeps_small_steps(tmp_path):
+    args = small.arguments(tmp_path, teacher_update_rate=0.01, learning_rate=1e-2)
+    student = small.model().to(torch.bfloat16)
+    trainer = DistILTrainer(student, small.right, args, small.sums(), processing_class=small.tokenizer())
+    before = [p.clone() for p in trainer._teacher.parameters()]
+    trainer.train()
+    moved = [bool((a != b).any()) for a, b in zip(before, trainer._teacher.parameters(), strict=True)]
+    assert all(moved)
+
+
+def test_stop_characters_end_a_completion_for_all(tmp_path):
+    trainer = small.trainer(tmp_path, stop="\n3", mask_truncated_completions=True, max_completion_length=6)
+    ends = {1, *generation.tokens_with("\n3", small.tokenizer())}
+    inputs = batch(trainer)
+    lengths = inputs["completion_mask"].sum(dim=1)
+    assert (lengths > 0).any()
+    assert any(int(row[n - 1]) != 1 for row, n in zip(inputs["completion_ids"], lengths, strict=True) if n)
+    for row, n in zip(inputs["completion_ids"].tolist(), lengths.tolist(), strict=True):
+        if n:  # ended, and did so at the first chance
+            assert row[n - 1] in ends
+            assert not ends & set(row[: n - 1])
+
+
+def test_student_and_teacher_are_compared_at_the_temperature_of_the_samples(tmp_path):
+    trainer = small.trainer(tmp_path, temperature=0.7, part="full")
+    inputs = batch(trainer)
+    found = gradient(trainer._compute_loss(trainer.model, inputs), trainer)
+    for model in (trainer.model, trainer._teacher):
+        model.lm_head.weight.data /= 0.7  # the head of the small model is not tied to its embedding
+    truth = gradient(by_hand(trainer, inputs, CROSS_ENTROPY, part="full"), trainer)
+    assert trainer.model.lm_head.weight is not trainer.model.model.embed_tokens.weight
+    names = [name for name, p in trainer.model.named_parameters() for _ in range(p.numel())]
+    other = torch.tensor([name != "lm_head.weight" for name in names])
+    assert close(found[other], truth[other])
+    assert close(found[~other], truth[~other] / 0.7)
+
+
 def test_the_teacher_may_read_what_the_student_wrote(tmp_path):
     seen = []
 
@@ -217,6 +265,7 @@ def test_grpo_is_trls(tmp_path, shared):
 def test_rollouts_are_written_down_for_diagnosis(tmp_path):
     log = tmp_path / "rollouts.jsonl"
     trainer = small.trainer(tmp_path, rollout_log=str(log))
+    trainer.reward_funcs = [lambda completions, **_: [float(len(said)) for said in completions]]
     trainer.train()
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(rows) == 3 * 8
@@ -225,6 +274,12 @@ def test_rollouts_are_written_down_for_diagnosis(tmp_path):
         assert len(row["student"]) == len(row["teacher"]) == len(row["tokens"]) <= 4
         assert max(row["student"] + row["teacher"]) < 0
     names = {name for entry in trainer.state.log_history for name in entry}
+    read = distil_theory.diagnose(log, replicates=99)
+    rates = {rate.name: rate.value[0] for rate in read.rates}
+    logged = [entry["distil/local_rate"] for entry in trainer.state.log_history if "distil/local_rate" in entry]
+    assert rates["local/forward_kl"] == pytest.approx(sum(logged) / 3)
+    logged = [entry["distil/sequence_rate"] for entry in trainer.state.log_history if "distil/local_rate" in entry]
+    assert rates["sequence/forward_kl"] == pytest.approx(sum(logged) / 3)
     assert {"distil/kl", "distil/score_sum", "distil/local_rate", "distil/effective_samples", "distil/length"} <= names
 
 
