@@ -17,7 +17,7 @@ from benchmarks.settings import QUICK, Settings
 from benchmarks.timing import Row
 from experiments.harness import console, save_table
 
-BENCHMARKS = ("mdps", "bandits", "single", "scaling", "estimators", "startup")
+BENCHMARKS = ("mdps", "bandits", "single", "scaling", "estimators", "startup", "diagnosis")
 RESULTS = Path(__file__).parent / "results"
 PEERS = {"quantecon": "quantecon", "mdptoolbox": "pymdptoolbox"}
 """Module and the name under which it is installed."""
@@ -51,7 +51,7 @@ def command_line(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def measure(settings: Settings, only: Sequence[str] = BENCHMARKS, compile_too: bool = False) -> pd.DataFrame:
     """All rows. The floor comes first: everything else is divided by it."""
     # here, not above: the libraries that they import may be missing
-    from benchmarks import bandits, estimators, floor, mdps, scaling, single, startup
+    from benchmarks import bandits, diagnosis, estimators, floor, mdps, scaling, single, startup
 
     console.print("measuring memory bandwidth", style="dim")
     rows = floor.measure(settings)
@@ -63,6 +63,7 @@ def measure(settings: Settings, only: Sequence[str] = BENCHMARKS, compile_too: b
         "scaling": lambda: scaling.measure(settings),
         "estimators": lambda: estimators.measure(settings),
         "startup": lambda: startup.measure(settings),
+        "diagnosis": lambda: diagnosis.measure(settings),
     }
     for name in only:
         console.print(f"measuring {name}", style="dim")

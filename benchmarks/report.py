@@ -32,6 +32,7 @@ TITLES = {
     "estimators": "The gradient that looks ahead: exact, and from rollouts"
     "\nlast columns: relative variance of one rollout, explicit / black-box expert; * every rollout listed",
     "startup": "Startup, in fresh interpreters",
+    "diagnosis": "A log of rollouts, in fresh interpreters",
 }
 
 
@@ -66,7 +67,8 @@ def tables(results: pd.DataFrame) -> list[Table]:
         if name in INSTANCE:
             out += [_race(name, workload, group) for workload, group in rows.groupby("workload", sort=False)]
         else:
-            table = {"floor": _floor, "scaling": _scaling, "estimators": _estimators, "startup": _startup}[name]
+            table = {"floor": _floor, "scaling": _scaling, "estimators": _estimators, "startup": _startup,
+                     "diagnosis": _diagnosis}[name]  # fmt: skip
             out.append(table(rows))
     return out
 
@@ -144,6 +146,18 @@ def _startup(rows: pd.DataFrame) -> Table:
     table = _table(TITLES["startup"], "what", "of what", "rounds", "time [quartiles]")
     for row in rows.itertuples():
         table.add_row(row.workload, row.contender, f"{row.rounds}", with_quartiles(row, seconds))
+    return table
+
+
+def _diagnosis(rows: pd.DataFrame) -> Table:
+    table = _table(TITLES["diagnosis"], "log", "contender", "file", "rounds", "time", "rollouts/s", "peak memory")
+    for workload, group in rows.groupby("workload", sort=False):
+        cells = group.set_index(["contender", "metric"])
+        size = f"{cells.loc[('file', 'size')].value / 2**20:.0f} MiB"
+        for name in group.loc[group["metric"] == "time", "contender"]:
+            time, peak = cells.loc[(name, "time")], cells.loc[(name, "memory")]
+            table.add_row(str(workload), name, size, f"{time.rounds}", seconds(time.value * time.n),
+                          f"{1 / time.value:,.0f}", f"{peak.value / 2**20:.0f} MiB")  # fmt: skip
     return table
 
 

@@ -43,6 +43,9 @@ class Settings:
     floor_rounds: int = 15
     import_rounds: int = 7
     figure_rounds: int = 3
+    logged: int = 1_000_000
+    """Rollouts of a log."""
+    log_rounds: int = 1
 
 
 QUICK = Settings(
@@ -63,4 +66,5 @@ QUICK = Settings(
     floor_rounds=3,
     import_rounds=1,
     figure_rounds=1,
+    logged=2_000,
 )
