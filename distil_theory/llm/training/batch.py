@@ -25,6 +25,12 @@ def padded(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, to
     return ids, torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
 
 
+def cut(ids: torch.Tensor, mask: torch.Tensor, keep: int) -> Batch:
+    """Whole texts `(batch, length)`, the last `keep` tokens of which are completions, as a batch."""
+    prompt = {"prompt_ids": ids[:, :-keep], "prompt_mask": mask[:, :-keep]}
+    return prompt | {"completion_ids": ids[:, -keep:], "completion_mask": mask[:, -keep:]}
+
+
 def counted(inputs: Batch) -> torch.Tensor:
     """1 where a token is the student's own and counts, `(batch, token)`."""
     mask: torch.Tensor = inputs["completion_mask"]

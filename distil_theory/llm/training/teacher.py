@@ -55,6 +55,14 @@ def frozen_copy(model: nn.Module) -> nn.Module:
     return twin.requires_grad_(False).eval()
 
 
+def made(kind: str, student: Any) -> Any:
+    """The network of the teacher; `None`: the student's own."""
+    if kind == "live":
+        return None
+    twin = frozen_copy(student)
+    return twin.float() if kind == "ema" and student.dtype in (torch.bfloat16, torch.float16) else twin
+
+
 @torch.no_grad()
 def average(teacher: nn.Module, student: nn.Module, rate: float) -> None:
     """`theta' <- theta' + rate (theta - theta')`, in place and in the teacher's precision."""

@@ -13,7 +13,7 @@ from trl.trainer.utils import split_tensor_dict
 
 from distil_theory.divergences import FDivergence
 from distil_theory.llm.training import checkpoints, diagnosis, generation, packing, teacher
-from distil_theory.llm.training.batch import Batch, counted, log_probs, of_tokens, padded, spread
+from distil_theory.llm.training.batch import Batch, counted, cut, log_probs, of_tokens, padded, spread
 from distil_theory.llm.training.config import GRPO, DistILConfig
 from distil_theory.llm.training.objective import Objective, Signal
 
@@ -66,18 +66,15 @@ class DistILTrainer(GRPOTrainer):
         if args.stop:
             self.eos_token_ids = [*self.eos_token_ids, *generation.tokens_with(args.stop, self._tokenizer)]
             self.generation_kwargs["eos_token_id"] = self.generation_config.eos_token_id = self.eos_token_ids
-        self._actor = teacher.frozen_copy(student).to(torch.bfloat16) if args.bf16 else None
-        self._teacher: torch.nn.Module | None = None
+        rounds = args.bf16 and student.dtype == torch.float32
+        self._actor = teacher.frozen_copy(student).to(torch.bfloat16) if rounds else None
+        self._teacher = None if self.objective is None else teacher.made(args.teacher_model_kind, student)
         if self.objective is None:
             return
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             raise ValueError("the teacher is a whole copy of the model: DeepSpeed and FSDP are not supported")
-        if args.teacher_model_kind != "live":
-            self._teacher = teacher.frozen_copy(student)
         if args.teacher_model_kind == "ema":
             rate, every = args.teacher_update_rate, args.teacher_sync_steps
-            if self._teacher is not None and student.dtype in (torch.bfloat16, torch.float16):
-                self._teacher = self._teacher.float()
             self.add_callback(teacher.AverageCallback(self._teacher, self._bare, rate, every))
         self.add_callback(diagnosis.DiagnosisCallback())
         if args.rollout_log is not None:
@@ -235,12 +232,9 @@ class DistILTrainer(GRPOTrainer):
             return super()._get_per_token_logps_and_entropies(
                 *(model, *texts, batch_size, compute_entropy, compute_aux_loss), **more
             )
-        found = []
-        size = batch_size or len(input_ids)
+        found, size = [], batch_size or len(input_ids)
         for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
-            parts = [x.tensor_split([x.shape[1] - logits_to_keep], dim=1) for x in (ids, mask)]
-            names = ("prompt_ids", "completion_ids", "prompt_mask", "completion_mask")
-            inputs = dict(zip(names, (*parts[0], *parts[1]), strict=True))
+            inputs = cut(ids, mask, logits_to_keep)
             said = self._read(model, inputs, "prompt")
             entropy = -(said.exp() * said).sum(dim=-1) if compute_entropy else said[..., 0].detach()
             found.append((*of_tokens(inputs, said), *spread(inputs, entropy)))
