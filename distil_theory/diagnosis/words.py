@@ -181,10 +181,10 @@ def carried(rate: Rate) -> str:
     strong = sorted((p for p in rate.positions if abs(p.z) > 3), key=lambda p: -abs(p.value))[:4]
     if len(rate.positions) > 1 and strong and total:
         strong.sort(key=rate.positions.index)
-        said.append("positions " + ", ".join(f"{p.name} ({number(p.value)})" for p in strong))
+        said.append(parts("position", strong))
     if rate.tokens:
-        said.append("tokens " + ", ".join(_token(p) for p in rate.tokens[:5]))
-    return "; ".join(said)
+        said.append(parts("token", rate.tokens[:5]))
+    return " and ".join(said)
 
 
 def short(rate: Rate) -> str:
@@ -192,8 +192,10 @@ def short(rate: Rate) -> str:
     return rate.title.split(", =")[0]
 
 
-def _token(p: Part) -> str:
-    return f"{p.name} ({number(p.value)})"
+def parts(what: str, found: Sequence[Part]) -> str:
+    """Positions or tokens with what they add."""
+    names = ", ".join(f"{p.name.removeprefix('token ')} ({number(p.value)})" for p in found)
+    return f"{what}{'s' * (len(found) > 1)} {names}"
 
 
 def summary(d: Diagnosis) -> str:
