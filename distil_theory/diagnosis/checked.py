@@ -153,10 +153,9 @@ class Reader:
         if block.form == "sampled":
             return
         assert block.tokens is not None
-        own_at = None
+        if self.words:
+            self.fault(0, "tokens are texts, but distributions need them as whole numbers")
         if block.form == "full":
-            if self.words:
-                self.fault(0, "tokens must be whole numbers that index the whole distributions")
             width = self.width["full"]
             if (block.tokens >= width).any():
                 t = int(np.argmax(block.tokens >= width))

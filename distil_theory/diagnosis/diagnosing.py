@@ -59,7 +59,7 @@ def diagnose(
     for d in divergences:
         check_divergence(d)
     check_options(clip, level, reward_range, tail_ratios, replicates)
-    log, seen = Log(rollouts, columns, drop_single), Observed()
+    log, seen = Log(rollouts, columns, drop_single), Observed(clip)
     tally: Tally | None = None
     for block in log:
         if tally is None:

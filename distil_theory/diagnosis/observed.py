@@ -7,10 +7,14 @@ import math
 import numpy as np
 
 from distil_theory.diagnosis.log import Block
+from distil_theory.diagnosis.rates import running
 
 
 class Observed:
     """Sums and extremes over a log.
+
+    Args:
+        clip: of prefix weights.
 
     Attributes:
         groups, rollouts, tokens: how many.
@@ -23,13 +27,14 @@ class Observed:
         largest_chi2: largest `E_pi (u-1)^2` at a visited prefix, from whole distributions; else `None`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clip: float) -> None:
+        self.clip = clip
         self.groups = self.rollouts = self.tokens = self.longest = self.decided = 0
         self.sizes = [math.inf, 0]
         self.reward_low, self.reward_high = math.inf, -math.inf
         self.token_ratio, self.answer_ratio = [math.inf, -math.inf], [math.inf, -math.inf]
         self.largest_chi2: float | None = None
-        self._reward = self._squares = 0.0
+        self._reward = self._squares = self._cut = 0.0
         self._log_weight = [-math.inf, -math.inf]
 
     def add(self, block: Block) -> None:
@@ -50,7 +55,10 @@ class Observed:
             ends[:] = min(ends[0], float(x.min())), max(ends[1], float(x.max()))
         for i in (0, 1):
             self._log_weight[i] = float(np.logaddexp(self._log_weight[i], np.logaddexp.reduce((i + 1) * log_weight)))
+        before = running(log_u, block.starts)[0]
         with np.errstate(over="ignore"):
+            beyond = np.maximum(np.exp(before) - self.clip, 0) * abs(np.expm1(log_u)) / 2
+            self._cut += float((np.add.reduceat(beyond, block.starts[block.groups[:-1]]) / n).sum())
             self._squares += float((np.expm1(log_u) ** 2).sum())
         if block.student_full is not None and block.teacher_full is not None:
             q = np.exp(block.student_full)
@@ -67,6 +75,14 @@ class Observed:
     def mean_chi2(self) -> float:
         """Mean of `(u - 1)^2` over tokens: the mean chi-squared from student to teacher."""
         return self._squares / self.tokens
+
+    @property
+    def clipped_away(self) -> float:
+        """`E sum_h (Lambda_before - c)^+ |u - 1|/2`: claim 15's bound of what the clip changes, per range of rewards.
+
+        A path of weight `w` loses `(w - c)^+ |g|`, and `|g| <= TV = E|u - 1|/2` for rewards in [0, 1].
+        """
+        return self._cut / self.groups
 
     @property
     def effective(self) -> float:

@@ -155,6 +155,7 @@ class Diagnosis:
             "reward": {"mean": s.reward, "low": s.reward_low, "high": s.reward_high},
             "effective_rollouts": s.effective,
             "mean_chi2": s.mean_chi2,
+            "clip_bias_bound": s.clipped_away,
             "rates": [
                 {
                     "name": r.name, "title": r.title, "verdict": r.verdict, "value": r.value, "low": r.low,

@@ -132,7 +132,7 @@ def not_identified(d: Diagnosis) -> list[str]:
 
 def _shortened(titles: Sequence[str]) -> list[str]:
     """`full forward KL, full Pearson` as `full forward KL, Pearson`: the first words are said once."""
-    out = [titles[0]]
+    out = list(titles[:1])
     for title in titles[1:]:
         for start in ("plain gradient, local ", "local ", "full "):
             if title.startswith(start) and titles[0].startswith(start):
@@ -140,7 +140,7 @@ def _shortened(titles: Sequence[str]) -> list[str]:
                 break
         out.append(title)
     end = " on whole answers"
-    return [t.removesuffix(end) if u.endswith(end) else t for t, u in zip(out, [*out[1:], ""], strict=True)]
+    return [t.removesuffix(end) if u.endswith(end) else t for t, u in zip(out, [*out[1:], ""], strict=False)]
 
 
 def weights(d: Diagnosis) -> list[str]:
@@ -152,6 +152,10 @@ def weights(d: Diagnosis) -> list[str]:
         f"{s.mean_chi2:.3g}), whole answers {g.answer_ratio[0]:.3g} .. {g.answer_ratio[1]:.3g}; weighted by the latter "
         f"{s.rollouts:,} rollouts count like {s.effective:,.0f}"
     ]
+    lines.append(
+        f"clipping prefix weights at {d.clip:g} changes their rate by at most {s.clipped_away:.2g} {unit}, as far as "
+        "this log has seen the weights (claim 15)"
+    )
     known = [(name, gap) for name, gap in g.answers.items() if gap is not None]
     if g.answers:
         safe = (

@@ -181,6 +181,21 @@ def test_guarantees_are_those_of_the_theorems(found):
     assert "safe horizon (claim 16): not identified" in str(found["sampled"])
 
 
+def test_what_a_clip_may_change():
+    block = coins(4000, 4, 4, seed=7)
+    d = diagnose(rows(block), clip=1.5, divergences=[FORWARD_KL])
+    # E sum (Lambda - c)^+ |u - 1|/2 over the tree of labels; E|u - 1|/2 = 1/3
+    every = [
+        (2.0**k / 2 ** (h - k), math.comb(h, k) * (1 / 3) ** k * (2 / 3) ** (h - k))
+        for h in range(4)
+        for k in range(h + 1)
+    ]
+    exact = sum(p * max(w - 1.5, 0) / 3 for w, p in every)
+    assert d.seen.clipped_away == pytest.approx(exact, rel=0.05)
+    assert abs(d["clipped/forward_kl"].value[0] - d["sequence/forward_kl"].value[0]) < d.seen.clipped_away
+    assert f"at most {d.seen.clipped_away:.2g} of the reward's range" in " ".join(str(d).split())
+
+
 def test_gaps_are_in_units_of_the_rewards_range(logs, found):
     wide = diagnose(logs["full"], reward_range=(-1, 3)).guarantees.gap
     assert wide == pytest.approx([x / 4 for x in found["full"].guarantees.gap])

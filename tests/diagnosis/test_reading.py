@@ -166,6 +166,15 @@ def test_listed_tokens_are_checked():
         list(Log(found))
 
 
+@pytest.mark.parametrize("form", ["full", "top"])
+def test_texts_do_not_index_distributions(form):
+    found = rows(coins(3, 2, 3, form=form))
+    for x in found:
+        x["tokens"] = [("no", "yes")[t] for t in x["tokens"]]
+    with pytest.raises(ValueError, match="row 1: tokens are texts, but distributions need them as whole numbers"):
+        list(Log(found))
+
+
 def test_faults_of_files(tmp_path):
     for name, words in (("log.txt", "a log ends in .parquet, .csv, .jsonl"), ("none.csv", "there is no file")):
         with pytest.raises(ValueError, match=words):
