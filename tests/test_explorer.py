@@ -14,6 +14,7 @@ from distil_theory.certify import OBJECTIVES, Case, signs
 from distil_theory.divergences import BY_NAME, CATALOGUE, FORWARD_KL, REVERSE_KL, TOTAL_VARIATION
 from distil_theory.explorer import exporting, looking, presets, rulings
 from distil_theory.explorer.reading import Asked, Faults, read
+from distil_theory.grammar import TEXT
 from distil_theory.instances import exact_instance
 from distil_theory.point import GEOMETRIES
 
@@ -29,7 +30,7 @@ def asked_of(mdp, student, expert, divergence=FORWARD_KL, eta="1"):
     """A request about an instance that is no preset."""
     instance = exact_instance("mine", mdp, [student], [expert], "nothing")
     case = Case(*instance[1:4], divergence, eta=ns.convert(eta, "rational")[()])
-    return Asked(instance, case, "", 4.0, True, "mine")
+    return Asked(instance, case, TEXT[divergence.name], 4.0, True, "mine")
 
 
 def rulings_kept(asked):
@@ -56,13 +57,28 @@ def test_what_the_ledger_promises_holds_of_every_instance_and_step(name):
                     rulings_kept(asked)
 
 
+def own(generator, eta):
+    return {"divergence": "own", "generator": generator, "eta": eta}
+
+
+SUPPORT = {"rows": {"expert:1,1": ["9", "1"]}}
 RULED = [  # preset, settings, and the claims on a small step and on this one, with what they promise
     ("teaching_bandit", {}, ("only_forward_kl", ""), ("safe_steps", "")),
     ("teaching_bandit", {"eta": "1"}, ("only_forward_kl", ""), ("safe_steps", "gap")),
     ("teaching_bandit", {"divergence": "jensen_shannon", "eta": "2"}, ("only_forward_kl", ""), ("safe_steps", "gap")),
     ("teaching_bandit", {"divergence": "forward_kl", "eta": "1/100"}, ("forward_gap", "gap"), ("natural_step", "+")),
     ("teaching_bandit", {"divergence": "forward_kl", "eta": "2"}, ("forward_gap", "gap"), ("natural_step", "")),
-    ("teaching_bandit", {"divergence": "own", "generator": "u * log(u)"}, ("forward_gap", "gap"), ("natural_step", "")),
+    ("teaching_bandit", own("u * log(u)", "1/2"), ("forward_gap", "gap"), ("natural_step", "")),
+    ("teaching_bandit", own("3 * u * log(u) + u - 1", "1/200"), ("forward_gap", "gap"), ("natural_step", "+")),
+    ("teaching_bandit", own("-2 * log(u)", "1/2"), ("only_forward_kl", ""), ("safe_steps", "gap")),
+    ("teaching_bandit", own("-2 * log(u)", "1"), ("only_forward_kl", ""), ("safe_steps", "")),
+    ("teaching_bandit", own("3 * (u - 1)", "1"), ("covariance_rate", "+"), ("covariance_rate", "+")),
+    (
+        "risky_fork",
+        {"rows": {"expert:1,1": ["9", "1"]}} | own("-log(u)", "1"),
+        ("only_forward_kl", ""),
+        ("safe_steps", "gap"),
+    ),
     (
         "teaching_bandit",
         {"divergence": "forward_kl", "geometry": "proximal", "eta": "9"},
@@ -270,3 +286,25 @@ def test_an_exported_example_runs_and_without_its_mark_it_fails(tmp_path):
     assert unmarked != harms
     assert "1 failed" in pytest_says(tmp_path, unmarked)
     assert "1 passed" in pytest_says(tmp_path, exporting.export(asking("hidden_trace"))["example"])
+
+
+def test_the_demonstrations_of_the_page_on_the_explorer():
+    def seen(name, **more):
+        return looking.look(asking(name, **more))
+
+    signs_of = {curve["name"]: curve["sign"] for curve in seen("teaching_bandit")["curves"]}
+    falling = {"reverse_kl", "jensen_shannon", "hellinger", "neyman_chi2"}
+    assert {name for name, sign in signs_of.items() if sign == "-"} == falling
+    assert seen("teaching_bandit", divergence="forward_kl")["rate"]["exact"] == "1/300"
+    for student in (["1", "1", "1"], ["4", "2", "1"], ["1", "98", "1"]):
+        found = seen("teaching_bandit", divergence="forward_kl", rows={"student:0,0": student})
+        assert "l" not in found["triangle"]["zones"]
+    zones = [seen("teaching_bandit", eta=eta, shade="step")["triangle"]["zones"] for eta in ("9/10", "1")]
+    assert ["l" in zone for zone in zones] == [True, False]
+    assert seen("euclidean_bandit")["signs"]["rate"] == "-"
+    assert seen("euclidean_bandit", geometry="natural")["rate"]["exact"] == "1/8"
+    for weights, rate in ((["4", "6"], "-11/200"), (["5", "5"], "1/40")):
+        assert seen("risky_fork", rows={"student:1,1": weights})["rate"]["exact"] == rate
+    assert seen("risky_fork", objective="weighted")["rate"]["exact"] == "47/100"
+    chains = [seen("horizon_chain", parameters={"horizon": str(h)})["rate"]["value"] for h in (2, 3, 4, 5)]
+    assert [round(rate, 3) for rate in chains] == [-0.897, -1.792, -2.686, -3.578]

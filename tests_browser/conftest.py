@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -44,15 +45,31 @@ def pytest_sessionfinish(session):
         session.exitstatus = 1
 
 
-@pytest.fixture(scope="session")
-def browser():
-    """One browser for all tests; its profile is a new, empty folder."""
+@contextmanager
+def chromium():
+    """A running browser; its profile is a new, empty folder."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
         running = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield running
         running.close()
+
+
+@contextmanager
+def serving(server):
+    """The address of a server that runs meanwhile."""
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One browser for all tests."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
@@ -86,10 +103,8 @@ def served():
     """The explorer, as `python -m distil_theory explore` serves it."""
     from distil_theory.explorer import server
 
-    with server.serve() as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_address[1]}/"
-        listening.shutdown()
+    with serving(server.serve()) as address:
+        yield address
 
 
 @pytest.fixture
@@ -103,3 +118,15 @@ def explorer(page, served):
 def settle(page):
     """Wait until the page has its answer."""
     page.locator('body[data-busy="false"]').wait_for(timeout=20_000)
+
+
+def looks_right(page, formulas, pictures, words):
+    """Formulas have a size, pictures have arrived, the words are there."""
+    assert words in page.locator("body").inner_text()
+    if formulas:
+        sizes = page.locator("math").evaluate_all("all => all.map(x => x.getBoundingClientRect()).filter(x => x.width)")
+        assert sizes
+        assert all(size["width"] > 3 and size["height"] > 3 for size in sizes)
+    for image in page.locator("img").all():
+        assert image.evaluate("async x => { x.loading = 'eager'; await x.decode(); return x.naturalWidth }") > 0
+    assert page.locator("img").count() or not pictures

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from distil_theory import number_systems as ns
 from distil_theory.divergences import BY_NAME, FORWARD_KL, REVERSE_KL
 from distil_theory.explorer import presets, server
 
-from .conftest import settle
+from .conftest import serving, settle
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -120,9 +119,11 @@ def test_everything_is_reached_by_tab(explorer):
         reached.add(explorer.evaluate("() => document.activeElement.id || document.activeElement.dataset.field"))
     halo = "() => getComputedStyle(document.querySelector('#handle-student .halo')).stroke"
     explorer.locator("#end").focus()
-    while explorer.evaluate("() => document.activeElement.id") != "handle-student":
+    for _ in range(6):
         assert explorer.evaluate(halo) == "none"
         explorer.keyboard.press("Tab")
+        if explorer.evaluate("() => document.activeElement.id") == "handle-student":
+            break
     assert explorer.evaluate(halo) != "none"  # who is there sees where the keys go
     wanted = {"larger", "help-button", "preset", "divergence", "geometry", "slider", "eta", "end"}
     wanted |= {"handle-student", "handle-expert", "get-certificate", "get-example", "load-nearest"}
@@ -172,6 +173,7 @@ def test_a_bad_number_is_told_and_loses_nothing(explorer):
     explorer.reload()
     settle(explorer)  # what was typed, right or wrong, survives
     assert explorer.locator("#eta").input_value() == "1/"
+    assert field(explorer, "expert:0,0:1").input_value() == "x"
     assert explorer.locator("#faults button").count() == 2
     explorer.locator("#eta").fill("1/4")
     settle(explorer)
@@ -289,11 +291,9 @@ def test_nothing_is_cut_off_at_the_side(explorer, width):
 
 
 def test_a_server_that_is_gone_is_said(page):
-    with server.serve() as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        page.goto(f"http://127.0.0.1:{listening.server_address[1]}/")
+    with serving(server.serve()) as address:
+        page.goto(address)
         settle(page)
-        listening.shutdown()
     page.route("**/api/look", lambda route: route.abort())
     page.locator("#eta").fill("3/4")
     settle(page)
