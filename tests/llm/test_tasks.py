@@ -110,6 +110,14 @@ def test_the_trace_of_the_machine_is_what_happens(seed):
     assert out == states[-1]
 
 
+def test_one_program_in_eight_has_no_output():
+    """400 programs, five standard deviations; numbers are modulo 100."""
+    task, rng = tasks.get("stack_machine"), np.random.default_rng(0)
+    failed = sum(task.solve(task.draw(rng)) == "error" for _ in range(400))
+    assert abs(failed - 50) <= 5 * sqrt(400 / 8 * 7 / 8)
+    assert task.solve((9, "DUP", "MUL", "DUP", "ADD")) == "62"
+
+
 def test_traces_by_hand():
     said = {name: lambda p, name=name: tasks.get(name).work(p) for name in tasks.NAMES}
     assert said["product"]((3, 4)) == "1 * 4 = 4, 2 * 4 = 8, 3 * 4 = 12"
