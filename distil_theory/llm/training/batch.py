@@ -47,9 +47,9 @@ def log_probs(model: Any, inputs: Batch, reader: str, *, shared: bool, temperatu
 
 
 def spread(inputs: Batch, *flat: torch.Tensor) -> list[torch.Tensor]:
-    """Numbers `(1, N)` as `(batch, token)`, zero elsewhere."""
+    """Numbers `(1, N, ...)` as `(batch, token, ...)`, zero elsewhere."""
     place = inputs["completion_mask"].bool()
-    return [x.new_zeros(place.shape).masked_scatter(place, x[0]) for x in flat]
+    return [x.new_zeros((*place.shape, *x.shape[2:])).index_put((place,), x[0]) for x in flat]
 
 
 def of_tokens(inputs: Batch, *said: torch.Tensor) -> list[torch.Tensor]:

@@ -49,6 +49,8 @@ class DistILConfig(GRPOConfig):
         shared_prefix: read a prompt once for all its completions: the same numbers, several times faster.
         rollout_log: file (JSON lines) to which each rollout is written, for `distil_theory.diagnose`; process `n > 0`
             writes to `FILE.n`.
+        rollout_top_k: with it, the log also has so many of the teacher's likeliest tokens at each place, and what both
+            say of them: then `diagnose` knows of local objectives other than forward KL, too.
     """
 
     objective: str = _say(CROSS_ENTROPY.name, "Divergence of the local cost, or 'grpo' for TRL's loss on the reward.")
@@ -66,12 +68,16 @@ class DistILConfig(GRPOConfig):
     shared_prefix: bool = _say(True, "Read a prompt once for all its completions.")
     rollout_log: str | None = _say(None, "File (JSON lines) to which each rollout is written.")
 
+    rollout_top_k: int | None = _say(None, "How many of the teacher's likeliest tokens the log has at each place.")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.choice("teacher_model_kind", self.teacher_model_kind, TEACHERS)
         checks.choice("reduction", self.reduction, REDUCTIONS)
         if not 0 <= self.teacher_update_rate <= 1:
             raise ValueError(f"teacher_update_rate must lie in [0, 1], not {self.teacher_update_rate!r}")
+        if self.rollout_top_k is not None and self.rollout_top_k < 1:
+            raise ValueError(f"rollout_top_k must be at least 1, not {self.rollout_top_k!r}")
         if self.teacher_sync_steps < 1:
             raise ValueError(f"teacher_sync_steps must be at least 1, not {self.teacher_sync_steps!r}")
         if self.objective == GRPO:

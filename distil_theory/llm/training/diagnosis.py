@@ -28,13 +28,16 @@ from transformers import TrainerCallback
 
 from distil_theory.llm import losses
 
+TOP = ("top", "student_top", "teacher_top")
+
 
 class Rollouts(NamedTuple):
     """Completions that the student wrote after `step` updates, the `part`-th micro-batch of them: `(batch, token)`, but
     for `groups` and `rewards` `(batch,)`; numbers without gradients.
 
     `student` and `teacher` are log-probabilities of the tokens written; `forward_kl`, `reverse_kl` and `entropy` belong
-    to the whole distributions.
+    to the whole distributions. `top`, `student_top`, `teacher_top`: `(batch, token, k)`, the teacher's likeliest tokens
+    and log-probabilities of both; `k` is 0 if they are not asked for.
     """
 
     step: int
@@ -48,6 +51,9 @@ class Rollouts(NamedTuple):
     forward_kl: torch.Tensor
     reverse_kl: torch.Tensor
     entropy: torch.Tensor
+    top: torch.Tensor
+    student_top: torch.Tensor
+    teacher_top: torch.Tensor
 
 
 @torch.no_grad()
@@ -55,6 +61,13 @@ def distances(log_q: torch.Tensor, log_p: torch.Tensor) -> tuple[torch.Tensor, t
     """Forward KL, reverse KL and the student's entropy, `(batch, token)`, from log-probabilities."""
     forward, reverse = (losses.FORMS[name](log_p, log_q) for name in ("forward_kl", "reverse_kl"))
     return forward, reverse, losses.FORMS["cross_entropy"](log_q, log_q)
+
+
+@torch.no_grad()
+def likeliest(log_q: torch.Tensor, log_p: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The teacher's `k` likeliest tokens (all, if they are fewer), `(batch, token, k)`, and what both say of them."""
+    says, ids = log_p.topk(min(k, log_p.shape[-1]), dim=-1)
+    return ids, log_q.gather(-1, ids), says
 
 
 def quantities(rollouts: Rollouts) -> dict[str, float]:
@@ -93,7 +106,8 @@ class DiagnosisCallback(TrainerCallback):
 class RolloutLog(TrainerCallback):
     """Appends each rollout to a file of JSON lines, as `distil_theory.diagnose` reads it.
 
-    Columns: `group`, `reward`, `student`, `teacher`, `tokens`, and `step`, the update after which the student wrote it.
+    Columns: `group`, `reward`, `student`, `teacher`, `tokens`, if asked for `top`, `student_top`, `teacher_top`, and
+    `step`, the number of updates of the student that wrote it.
     A run that is taken up again first takes off what a later step had written.
     """
 
@@ -120,11 +134,10 @@ def rows(rollouts: Rollouts) -> Iterator[dict[str, Any]]:
     """One dictionary per completion that counts."""
     for i in rollouts.mask.any(dim=1).nonzero()[:, 0].tolist():
         kept = rollouts.mask[i] == 1
+        lists = ["student", "teacher", "tokens", *(TOP if rollouts.top.shape[-1] else ())]
         yield {
             "step": rollouts.step,
             "group": f"{rollouts.step}.{rollouts.part}.{int(rollouts.groups[i])}",
             "reward": float(rollouts.rewards[i]),
-            "student": rollouts.student[i][kept].tolist(),
-            "teacher": rollouts.teacher[i][kept].tolist(),
-            "tokens": rollouts.tokens[i][kept].tolist(),
+            **{name: getattr(rollouts, name)[i][kept].tolist() for name in lists},
         }

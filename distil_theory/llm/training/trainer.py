@@ -202,7 +202,8 @@ class DistILTrainer(GRPOTrainer):
         parts, training = self.args.steps_per_generation, self.model.training
         if training and self._step % (parts * self.num_iterations) >= parts:
             return
-        whole = spread(inputs, *diagnosis.distances(student, teacher_says))
+        top = diagnosis.likeliest(student, teacher_says, self.args.rollout_top_k or 0)
+        whole = spread(inputs, *diagnosis.distances(student, teacher_says), *top)
         kept = (inputs["group"], inputs["rewards"], inputs["completion_ids"], counted(inputs), log_q, log_p, *whole)
         rollouts = diagnosis.Rollouts(self.state.global_step, self._step % parts, *(x.cpu() for x in kept))
         found: dict[str, float] = {}

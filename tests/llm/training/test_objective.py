@@ -97,6 +97,7 @@ def rollouts():
     return Rollouts(
         *(7, 0, groups, rewards, tokens, mask),
         *(-numbers(5, 3).abs(), -numbers(5, 3, seed=1).abs(), *(numbers(5, 3, seed=i).abs() for i in (2, 3, 4))),
+        *[torch.zeros(5, 3, 0)] * 3,
     )
 
 
@@ -126,6 +127,7 @@ def test_one_row_per_rollout_that_counts():
     assert [row["group"] for row in written] == ["7.0.0", "7.0.0", "7.0.1", "7.0.1"]
     assert written[1]["tokens"] == [3, 4]
     assert written[1]["student"] == x.student[1, :2].tolist()
+    assert "top" not in written[1]
 
 
 def test_distances_are_those_of_the_losses():

@@ -196,6 +196,7 @@ def test_an_average_of_half_precision_keeps_small_steps(tmp_path):
 def test_stop_characters_end_a_completion_for_all(tmp_path):
     trainer = small.trainer(tmp_path, stop="\n3", mask_truncated_completions=True, max_completion_length=6)
     ends = {1, *generation.tokens_with("\n3", small.tokenizer())}
+    assert set(trainer.generation_config.eos_token_id) == ends  # nothing is written that would be thrown away
     inputs = batch(trainer)
     lengths = inputs["completion_mask"].sum(dim=1)
     assert (lengths > 0).any()
@@ -283,6 +284,24 @@ def test_rollouts_are_written_down_for_diagnosis(tmp_path):
     assert {"distil/kl", "distil/score_sum", "distil/local_rate", "distil/effective_samples", "distil/length"} <= names
 
 
+def test_with_top_tokens_the_log_tells_of_every_local_objective(tmp_path):
+    log, kept = tmp_path / "rollouts.jsonl", []
+    trainer = small.trainer(tmp_path, rollout_log=str(log), rollout_top_k=14, max_steps=1)
+    trainer.reward_funcs = [lambda completions, **_: [float(len(said)) for said in completions]]
+    observe = trainer._observe
+    trainer._observe = lambda inputs, *said: (kept.append((inputs, said)), observe(inputs, *said))
+    trainer.train()
+    ((inputs, (student, teacher, log_q, log_p)),) = kept
+    rewards, mask = inputs["rewards"].reshape(2, 4), inputs["completion_mask"]
+    ahead = ((rewards - rewards.mean(dim=1, keepdim=True)) * 4 / 3).flatten()
+    h = [JENSEN_SHANNON.h((p - q).exp()) for p, q in ((teacher, student), (log_p, log_q))]
+    mean = torch.zeros_like(log_q).masked_scatter(mask.bool(), (student.exp() * h[0]).sum(-1))
+    rate = float((ahead * ((h[1] - mean) * mask).sum(dim=1)).mean().detach())
+    found = distil_theory.diagnose(log, replicates=99, divergences=[JENSEN_SHANNON]).rates
+    low, high = {rate.name: rate.value for rate in found}["local/jensen_shannon"]
+    assert low < rate < high < low + 0.5 * abs(rate)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -293,6 +312,7 @@ def test_rollouts_are_written_down_for_diagnosis(tmp_path):
         ({"reduction": "mean"}, "unknown reduction 'mean'"),
         ({"teacher_model_kind": "old"}, "unknown teacher_model_kind 'old'"),
         ({"teacher_update_rate": 2.0}, "teacher_update_rate must lie in"),
+        ({"rollout_top_k": 0}, "rollout_top_k must be at least 1"),
         ({"teacher_sync_steps": 0}, "teacher_sync_steps must be at least 1"),
         ({"discount": 2.0}, "discount must lie in"),
         ({"prefix_clip": 0.0}, "prefix_clip must be positive"),
