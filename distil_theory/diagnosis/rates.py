@@ -197,7 +197,7 @@ def covariance(block: Block, scores: Array, plan: Sequence[Column]) -> Array:
             if column.end == "low":  # a rollout below the baseline takes the other end
                 ends = np.where(apart[:, None] >= 0, scores[:, k : k + 2], scores[:, [k + 1, k]])
                 product[:, k : k + 2] = np.where(apart[:, None] == 0, 0, apart[:, None] * ends)
-    found = np.add.reduceat(product, block.groups[:-1], axis=0)
+        found = np.add.reduceat(product, block.groups[:-1], axis=0)  # inf - inf: nothing is identified
     alone = block.sizes == 1
     if alone.any():
         found[np.ix_(alone, [not column.centred for column in plan])] = np.nan

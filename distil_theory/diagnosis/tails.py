@@ -22,7 +22,8 @@ from distil_theory.diagnosis.log import Array
 from distil_theory.divergences import FDivergence
 from distil_theory.envelope import Envelope
 
-ROUNDING = 1e-9
+ROUNDING = 1e-6
+"""Tails in which neither model has more mass than this are empty: sums in single precision miss 1 by as much."""
 SINGLE = 1e-6
 """Log ratios of equal probabilities that were written in single precision differ by this much."""
 
@@ -55,8 +56,8 @@ def bounds(
         ValueError: the mean ratio of a tail lies outside `ratios`.
     """
     q, p = np.maximum(student, 0), np.maximum(teacher, 0)
-    empty = q <= ROUNDING
-    mean = np.where(empty, 1.0, p / np.where(empty, 1.0, q))
+    empty = (q <= ROUNDING) & (p <= ROUNDING)
+    mean = np.where(empty | (q == 0), 1.0, p / np.where(q > 0, q, 1.0))
     low, high = ratios or (0.0, np.inf)
     if ((mean < low * (1 - 1e-6)) | (mean > high * (1 + 1e-6))).any():
         odd = float(mean[(mean < low * (1 - 1e-6)) | (mean > high * (1 + 1e-6))].flat[0])
@@ -78,7 +79,8 @@ def bounds(
         least, most = (curve, chord) if bend > 0 else (chord, curve)
         if bend == 0:  # bends both ways and nothing is known of the ratios: only a bounded s has limits
             least, most = q * _end(s, 0.0), q * _end(s, np.inf)
-    return np.where(empty, 0.0, least), np.where(empty, 0.0, most)
+    least, most = (np.where(empty | np.isnan(x), 0.0, x) for x in (least, most))
+    return least, most
 
 
 def _chord(s: Callable[[Array], Array], q: Array, p: Array, mean: Array, low: float, high: float) -> Array:

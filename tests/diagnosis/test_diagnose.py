@@ -81,6 +81,20 @@ def test_lists_bound_what_whole_distributions_tell(found, logs):
     assert tight.value[1] <= loose.value[1] + 1e-9
 
 
+def test_lists_of_all_tokens_in_single_precision_are_whole_distributions(found, logs):
+    listed = []
+    for x in logs["full"]:
+        row = {k: v for k, v in x.items() if not k.endswith("full")} | {"top": [[1, 0]] * HORIZON}
+        for who in ("student", "teacher"):
+            row[f"{who}_top"] = np.array(x[f"{who}_full"], dtype=np.float32)[:, ::-1].tolist()
+        listed.append(row)
+    d = diagnose(listed)
+    for name in ("reverse_kl", "pearson_chi2", "jensen_shannon"):
+        rate, exact = d[f"local/{name}"], found["full"][f"local/{name}"]
+        assert rate.value == pytest.approx(exact.value, rel=1e-4)
+        assert rate.verdict == exact.verdict
+
+
 def test_positions_and_tokens_add_up(found):
     for rate in found["full"].rates:
         assert [p.name for p in rate.positions] == ["1", "2", "3"]

@@ -62,6 +62,16 @@ def test_what_nobody_bounds_is_infinite():
     np.testing.assert_allclose([low[0], high[0]], [-0.1, 0.1 * (np.sqrt(0.5) - 1)])
 
 
+def test_tails_of_rounding_are_empty():
+    q, p = np.array([3e-7, -2e-7, 0.0, 3e-7]), np.array([-1e-7, 4e-7, 0.01, 0.01])
+    for divergence in (REVERSE_KL, PEARSON, HELLINGER):
+        low, high = bounds(divergence, q, p)
+        assert not low[:2].any()
+        assert not high[:2].any()
+    assert bounds(PEARSON, q, p)[1].tolist() == [0, 0, np.inf, np.inf]  # the teacher is where the student never is
+    assert bounds(REVERSE_KL, q, p)[0].tolist() == [0, 0, 0, -np.inf]
+
+
 def test_contradictions_are_refused():
     with pytest.raises(ValueError, match=r"mean ratio 5, outside the given bounds \[0.5, 2\]"):
         bounds(HELLINGER, np.array([0.1]), np.array([0.5]), (0.5, 2))
