@@ -46,7 +46,7 @@ class DistILConfig(GRPOConfig):
         teacher_update_rate: how far the average goes towards the student.
         teacher_sync_steps: number of updates of the student between two of the average.
         stop: characters that end a completion, as the end token does.
-        shared_prefix: read a prompt once for all its completions: the same numbers, several times faster.
+        shared_prefix: read a prompt once for all its completions: the same numbers for less work.
         rollout_log: file (JSON lines) to which each rollout is written, for `distil_theory.diagnose`; process `n > 0`
             writes to `FILE.n`.
         rollout_top_k: with it, the log also has so many of the teacher's likeliest tokens at each place, and what both
