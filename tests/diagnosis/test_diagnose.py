@@ -195,6 +195,12 @@ def test_guarantees_are_those_of_the_theorems(found):
     assert "safe horizon (claim 16): not identified" in str(found["sampled"])
 
 
+def test_the_safe_horizon_is_that_of_the_lower_end_of_the_gap():
+    g = diagnose(rows(coins(300, 4, 4, seed=8, low=0.9, high=1.1, form="full")), divergences=[FORWARD_KL]).guarantees
+    assert 0 < safe_horizon(g.gap[1], g.chi2) < safe_horizon(g.gap[2], g.chi2)
+    assert g.horizon == safe_horizon(g.gap[1], g.chi2)
+
+
 def test_what_a_clip_may_change():
     block = coins(4000, 4, 4, seed=7)
     d = diagnose(rows(block), clip=1.5, divergences=[FORWARD_KL])
