@@ -23,7 +23,7 @@ SHAPES = ((64, 2), (64, 8), (256, 4), (512, 2))
 LOGS = 2000
 PIECE = 6400
 """Groups in one block; each block has bootstrap weights of its own."""
-REPLICATES = 399
+REPLICATES = 199
 LEVEL, LEAST, MOST = 0.95, 0.93, 0.97
 CANDIDATES = (0, 2, 5, 8, 10, 15, 20, 25, 30, 40, 60, 80)
 """Thresholds of `carrying`, of which `distil_theory.diagnosis.trust` has one."""

@@ -27,10 +27,12 @@ FAULTS = {
     "own verdict": ("saw the verdict on this answer", C["vermillion"], "--", "s"),
     "shifted": ("tokens shifted by one", C["orange"], (0, (1, 1)), "D"),
 }
-PLAIN = {"local/forward_kl": "local forward KL", "sequence/forward_kl": "prefix-weighted forward KL",
-         "sequence/reverse_kl": "full reverse KL", "local/reverse_kl": "local reverse KL",
-         "local/jensen_shannon": "local Jensen-Shannon", "euclidean/forward_kl": "forward KL, plain gradient",
-         "clipped/forward_kl": "the same, weights below 2"}  # fmt: skip
+PLAIN = {
+    "local/forward_kl": "local forward KL", "sequence/forward_kl": "prefix-weighted forward KL",
+    "clipped/forward_kl": "the same, weights up to 2", "sequence/reverse_kl": "full reverse KL",
+    "local/reverse_kl": "local reverse KL", "local/jensen_shannon": "local Jensen-Shannon",
+    "euclidean/forward_kl": "forward KL, plain gradient",
+}  # fmt: skip
 
 
 def _held_out(tables: Tables) -> pd.DataFrame:
@@ -133,8 +135,11 @@ def needed(figure: Any, tables: Tables) -> None:
         right.plot(n, np.full(len(n), i) + np.linspace(-0.25, 0.25, len(n)), mark, color=colour, ms=2.4, mew=0.4)
         right.plot([np.median(n)] * 2, [i - 0.38, i + 0.38], color="black", lw=1.2)
     right.set(xlabel="rollouts until 4 of 5 logs are certain")
-    n = np.log10(need.loc[need["rate"].isin(shown), "needed"])
-    _ticks(right, [10**k for k in range(int(np.floor(n.min())), int(np.ceil(n.max())) + 1)])
+    most = np.log10(need.loc[need["rate"].isin(shown), "needed"].max())
+    powers = range(1, int(np.ceil(most)) + 1, 2 if most > 5 else 1)
+    right.set_xscale("log")
+    right.set_xticks([10.0**k for k in powers], [f"$10^{k}$" for k in powers])
+    right.minorticks_off()
     right.set_yticks(range(len(shown)), [PLAIN[rate] for rate in shown])
     title(
         figure, "(c) How many rollouts until the sign is certain? Right: a mark per game and teacher, bars are medians"
@@ -156,7 +161,7 @@ def verdicts(figure: Any, tables: Tables) -> None:
     left.text(1.6, 0.0262, "2.5 %: a rate of 0, normal theory", fontsize=6.5, color="0.3")
     _legend(left, loc="upper right", fontsize=6)
     right.plot([0, 0.06], [0.05, -0.01], color="0.7", lw=0.8)
-    right.text(0.036, 0.0165, "5 % together", fontsize=6.5, color="0.4")
+    right.text(0.0015, 0.0515, "5 % together", fontsize=6.5, color="0.4")
     _by_level(right, quiet, quiet["below"], quiet["above"])
     right.set(xlabel="truth below the interval", ylabel="truth above the interval", xlim=(0, 0.06), ylim=(0, 0.06))
     title(figure, "(d) How often is the verdict wrong, and on which side do intervals miss? Cells that do not warn")
