@@ -47,6 +47,15 @@ def test_every_file_of_the_manifest_is_there_and_the_verdicts_are_told(finished)
     assert verdicts.violated(tables) == []
 
 
+def test_every_column_is_explained(finished):
+    page = (harness.FIGURES / "README.md").read_text(encoding="utf-8")
+    page = page.partition("## `python -m experiments.diagnosis`")[2].partition("\n## ")[0]
+    for name, table in finished[2].items():
+        assert f"| `{name}`" in page
+        for column in table.columns:
+            assert f"`{column}`" in page, (name, column)
+
+
 def test_a_killed_run_is_resumed_to_the_same_tables(finished, tmp_path):
     killed_and_taken_up([sys.executable, "-c", RUN, "--quick"], (1, 2), tmp_path, 4)
     for name in TABLES:

@@ -226,6 +226,28 @@ def test_checks_have_mean_zero_for_an_honest_teacher(fault):
             )  # no spread given prefix and token
 
 
+def test_a_log_of_own_traces_estimates_the_teacher_of_its_mean_ratios():
+    """`E[u_h | prefix, token]` times the student is a teacher, and the estimates are its rates."""
+    every = faults.rollouts("own trace", 0.9)
+    game = games.of_token_mdp("sums", token_sum(2, 2, faults.PROBLEMS, "none"), 5, 0.3)
+    u = np.exp(every.teacher - every.student)
+    teacher = np.array(game.student)
+    node = every.context * ((game.mdp.shape[1] - 1) // len(faults.PROBLEMS))
+    first = node.copy()
+    for h in range(u.shape[1]):
+        token = every.tokens[:, h]
+        teacher[h, node, token] = game.student[h, node, token] * u[:, h]
+        np.testing.assert_allclose(np.log(game.student[h, node, token]), every.student[:, h])
+        node = first + 2 * (node - first) + 1 + token
+    np.testing.assert_allclose(teacher.sum(axis=2), 1)
+    assert abs(teacher - game.student).max() > 0.3
+    honest = games.Game("honest", game.mdp, game.student, teacher)
+    mean = (every.law[every.context] * every.chance) @ (every.reward * (u - 1).sum(axis=1))
+    assert abs(mean - truth.local(honest, FORWARD_KL)) < EXACT
+    mean = (every.law[every.context] * every.chance) @ (every.reward * (every.ratio - 1))
+    assert abs(mean - truth.weighted(honest)) < EXACT
+
+
 def test_checks_cannot_see_a_rollout_that_helps_as_often_as_it_hurts():
     """A teacher that read the one token it judges, and doubts the first two of four as much as it trusts the others:
     its ratios at written tokens are those of a teacher that read nothing, so no function of the log can tell."""
