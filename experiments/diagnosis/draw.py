@@ -14,4 +14,5 @@ HEIGHTS = {plots.cells: 2.7, plots.errors: 2.5, plots.needed: 2.6, plots.verdict
 
 def draw(tables: Tables, out: Path) -> list[str]:
     """Draw every panel and the page with all of them; returns the names of the files."""
-    return harness.draw_panels(harness.by_name(HEIGHTS), out, "diagnosis", tables=tables)
+    files = harness.draw_panels(harness.by_name(HEIGHTS), out, "diagnosis", tables=tables)
+    return harness.shrink(out, files, "diagnosis")
