@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import time
 import warnings
@@ -75,6 +76,7 @@ def work(todo: Sequence[Run], home: Path, args: argparse.Namespace, until: float
             runs.perform(run, home, args.device, args.model, until)
         except runs.OutOfTimeError:
             return False
+        gc.collect()  # trainers and their models hold on to each other
         if PartialState().is_main_process:
             console.print(f"{time.strftime('%H:%M:%S')} {place + 1}/{len(todo)} {run.name}: "
                           f"{time.monotonic() - began:.0f} s")  # fmt: skip

@@ -8,7 +8,6 @@ it is evaluated once per task and seed, and kept beside the runs.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import time
@@ -185,7 +184,6 @@ def perform(run: Run, home: Path, device: str, model: Path | None, until: float)
     folder, state = home / run.name, PartialState()
     if (folder / "run.json").exists():
         return
-    began = time.monotonic()
     with state.local_main_process_first():
         start = begun(run, home, device, model)
     network, tokenizer, log = trained(run, folder, start, device, until)
@@ -194,9 +192,8 @@ def perform(run: Run, home: Path, device: str, model: Path | None, until: float)
         save(judged(run, network, tokenizer, "after"), folder / "after.csv")
         told = {
             "algorithm": run.algorithm, "task": run.task, "seed": run.seed,
-            "seconds": round(time.monotonic() - began, 1),
             "settings": run.settled(), "code": parallel.code_fingerprint(Path(__file__).parent), "device": device,
-            "processor": processor(), "processes": state.num_processes, "pid": os.getpid(),
+            "processor": processor(), "processes": state.num_processes,
             "versions": {name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "numpy")},
         }  # fmt: skip
         with replacing(folder / "run.json") as temporary:

@@ -62,8 +62,9 @@ def collected(home: Path, runs: Sequence[Run]) -> Tables:
         for phase in PHASES:
             path = folder / "after.csv" if phase == "after" else home / f"{phase}-{run.where}.csv"
             items.append(by_item(pd.read_csv(path, keep_default_na=False)).assign(**names, phase=phase))
-        curves.append(learning(pd.read_csv(folder / "steps.csv")).assign(**names))
-        told.append(machine(json.loads((folder / "run.json").read_text())))
+        log = pd.read_csv(folder / "steps.csv")
+        curves.append(learning(log).assign(**names))
+        told.append(machine(json.loads((folder / "run.json").read_text())) | {"seconds": log["step_time"].sum()})
     if not told:
         return {"items": pd.DataFrame(), "curves": pd.DataFrame(), "runs": pd.DataFrame()}
     ordered = [*KEY, "phase"]
@@ -86,7 +87,7 @@ def learning(log: pd.DataFrame) -> pd.DataFrame:
 
 def machine(told: dict[str, Any]) -> dict[str, Any]:
     """A row of the table `runs`."""
-    names = (*KEY, "seconds", "device", "processor", "processes", "code")
+    names = (*KEY, "device", "processor", "processes", "code")
     return {name: told[name] for name in names} | told["versions"]
 
 
