@@ -28,7 +28,7 @@ from experiments import harness, llm_validation
 from experiments.harness import Tables
 from experiments.llm_bridge import check_device
 from experiments.llm_validation import plots, power, predictions, runs, settings, tables
-from experiments.llm_validation.plan import LABELS, Run, Setting, ordered
+from experiments.llm_validation.plan import Run, Setting, ordered
 
 MINUTE = 60.0
 
@@ -85,11 +85,10 @@ def work(todo: Sequence[Run], home: Path, args: argparse.Namespace, until: float
 
 def summary(saved: Tables) -> Table:
     """What the console shows."""
-    told = Table("prediction", "task", "less", "metric", "difference", "95 % interval", "detectable", "verdict")
+    told = Table("prediction", "task", "difference", "95 % interval", "detectable", "verdict")
     for x in saved["predictions"].itertuples():
-        told.add_row(f"{x.prediction}: {LABELS[x.algorithm]}", x.task, LABELS[x.minus], f"{x.metric} {x.expected}",
-                     f"{x.value:+.3f}", f"[{x.lower:+.3f}, {x.upper:+.3f}]", f"{x.detectable:.3f}",
-                     x.verdict)  # fmt: skip
+        told.add_row(x.prediction, x.task, f"{x.metric} {x.value:+.3f}", f"{x.lower:+.3f} .. {x.upper:+.3f}",
+                     f"{x.detectable:.3f}", x.verdict)  # fmt: skip
     return told
 
 

@@ -35,7 +35,7 @@ def curves(figure: Any, tables: Tables) -> None:
     """Panel (a): what the students wrote while they learnt; mean over seeds, running mean over steps."""
     table = tables["curves"]
     tasks = list(table["task"].unique())
-    axes = figure.subplots(len(WATCHED), len(tasks), sharex=True, sharey="row", squeeze=False)
+    axes = figure.subplots(len(WATCHED), len(tasks), sharex=True, squeeze=False)
     for (row, (quantity, words)), (column, task) in (
         (r, c) for r in enumerate(WATCHED.items()) for c in enumerate(tasks)
     ):
@@ -50,9 +50,10 @@ def curves(figure: Any, tables: Tables) -> None:
     shown = [a for a in LOOK if a in set(table["algorithm"])]
     handles = [Line2D([], [], color=LOOK[a][0], ls=LOOK[a][1], label=LABELS[a]) for a in shown]
     figure.legend(handles=handles, loc="lower center", ncol=5)
-    figure.subplots_adjust(left=0.09, right=0.99, top=0.9, bottom=0.17, hspace=0.15, wspace=0.08)
-    seeds = table["seed"].nunique()
-    title(figure, f"(a) While they learn: means over {seeds} seeds, running mean over {SMOOTH} steps")
+    figure.subplots_adjust(left=0.09, right=0.99, top=0.9, bottom=0.17, hspace=0.15, wspace=0.16)
+    seeds = table.groupby(["task", "algorithm"])["seed"].nunique()
+    most = f"{seeds.min()} to {seeds.max()}" if seeds.min() < seeds.max() else str(seeds.max())
+    title(figure, f"(a) While they learn: means over {most} seeds, running mean over {SMOOTH} steps")
 
 
 def differences(figure: Any, tables: Tables) -> None:
@@ -87,7 +88,9 @@ def differences(figure: Any, tables: Tables) -> None:
         axis.set(title=words if not row else "", xlabel=f"less {LABELS[REFERENCE]}" if row == len(tasks) - 1 else "")
         if not column:
             axis.set_ylabel(f"task {task}")
-    figure.subplots_adjust(left=0.24, right=0.985, top=1 - 0.42 / figure_height(figure), bottom=0.13, wspace=0.12)
+    figure.subplots_adjust(
+        left=0.24, right=0.985, top=1 - 0.62 / figure_height(figure), bottom=0.42 / figure_height(figure), wspace=0.12
+    )
     title(figure, "(b) After training, held-out items: paired differences, 95 % intervals over seeds and items "
                   "(thick),\nitems only (thin), seeds only (dotted); grey: below the effect that the grid was made "
                   "to detect")  # fmt: skip
