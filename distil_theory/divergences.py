@@ -208,9 +208,8 @@ def generalized_js(beta: float | Fraction, convention: str = "special_cased") ->
 
     Args:
         beta: weight of the expert in the mixture.
-        convention: `"special_cased"` (GKD, Agarwal et al. 2024, and TRL): the formula inside, forward KL at `beta =
-        0` and
-            reverse KL at `beta = 1`, where the formula itself would be zero: the size jumps at the ends.
+        convention: `"special_cased"` (GKD, Agarwal et al. 2024, and TRL): the formula inside, forward KL at `beta = 0`
+            and reverse KL at `beta = 1`, where the formula itself would be zero: the size jumps at the ends.
             `"continuous"`: the formula divided by `beta (1-beta)`, which tends to both KLs.
 
     Raises:

@@ -6,13 +6,13 @@ false, tried on instances meant to break it; and certificates of what goes wrong
 
 The verdict is computed, never typed in:
 
-====================== ===============================================================================================
-`proved`               every step of the derivation holds, within the stated `scope`
+======================= ==============================================================================================
+`proved`                every step of the derivation holds, within the stated `scope`
 `proved modulo <lemma>` the same, where one step cites a lemma of the literature, stressed numerically
-`supported`            no derivation, but no instance was found with a negative margin. A sampled worst case is a lower
-                       bound: never "verified"
-`FAILED`               a step does not hold, a margin is negative, or a certificate is missing
-====================== ===============================================================================================
+`supported`             no derivation, but no instance was found with a negative margin. A sampled worst case is a lower
+                        bound: never "verified"
+`FAILED`                a step does not hold, a margin is negative, or a certificate is missing
+======================= ==============================================================================================
 """
 
 from __future__ import annotations

@@ -19,7 +19,24 @@ SIGNS = {c: rf"\{c}" for c in "{}$&#%_"} | {"\\": r"\setminus ", "^": r"\wedge "
 SIGNS |= {"<=": r"\le ", ">=": r"\ge ", "->": r"\to ", "<(": r"\langle ", ">)": r"\rangle "}
 """In a formula."""
 OPERATORS = ("exp", "in", "log", "max", "min", "sum")
-GREEK = ("alpha", "beta", "chi", "delta", "eta", "lambda", "mu", "phi", "pi", "psi", "rho", "tau", "theta", "Lambda")
+GREEK = (
+    "alpha",
+    "beta",
+    "chi",
+    "delta",
+    "eta",
+    "gamma",
+    "lambda",
+    "mu",
+    "phi",
+    "pi",
+    "psi",
+    "rho",
+    "tau",
+    "theta",
+    "Delta",
+    "Lambda",
+)
 NAMES = {x: rf"\{x} " for x in GREEK + OPERATORS} | {"lam": r"\lambda ", "chi2": r"\chi^2", "deta": r"d\eta "}
 NAMES |= {"eps": r"\varepsilon ", "grad": r"\nabla ", "inf": r"\infty ", "int": r"\int ", "prod": r"\prod "}
 NAMES |= {"hhat": r"\hat h", "hcheck": r"\check h"}

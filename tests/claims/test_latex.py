@@ -14,7 +14,7 @@ KNOWN = (
     r"\\(?:le|ge|to|in|log|exp|max|min|sum|operatorname|sqrt|langle|rangle|wedge|sim|setminus|allowbreak|,|[{}$&#%_]|"
 )
 KNOWN += "varepsilon|nabla|infty|int|prod|hat|check|prime|"
-KNOWN += "alpha|beta|chi|delta|eta|lambda|mu|phi|pi|psi|rho|tau|theta|Lambda)"
+KNOWN += "alpha|beta|chi|delta|eta|lambda|mu|phi|pi|psi|rho|tau|theta|gamma|Delta|Lambda)"
 
 
 def written(claims=CLAIMS, failed=()):
