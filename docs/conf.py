@@ -46,6 +46,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
+html_show_search_summary = False  # it would fetch each page, which a browser refuses for files on disk
 html_show_sourcelink = False
 html_show_copyright = False
 html_theme_options = {"light_css_variables": {"font-stack--monospace": "DejaVu Sans Mono, Menlo, Consolas, monospace"}}
