@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import diagnosis as benchmark
@@ -11,6 +13,7 @@ from benchmarks import report
 from benchmarks.settings import QUICK
 from benchmarks.timing import DisagreementError
 from distil_theory import diagnose
+from distil_theory.diagnosis import sources
 
 SMALL = replace(QUICK, logged=402)
 
@@ -38,6 +41,20 @@ def test_rows_and_table(monkeypatch):
     assert rows.loc[rows["metric"] == "memory", "value"].between(5e7, 2e9).all()
     (table,) = report.tables(rows)
     assert table.row_count == len(benchmark.CONTENDERS)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """Arrow would keep the columns of the whole file, if it were let."""
+    path, writer = tmp_path / "log.parquet", None
+    for piece in benchmark.pieces(80_000):
+        writer = writer or pq.ParquetWriter(path, piece.schema)
+        writer.write_table(piece)
+    writer.close()
+    del piece
+    before = pa.total_allocated_bytes()
+    most = max(pa.total_allocated_bytes() - before for _ in sources.chunks(path))
+    assert path.stat().st_size > 20e6
+    assert most < 10e6
 
 
 def test_contenders_that_disagree_are_not_reported(monkeypatch):

@@ -114,7 +114,7 @@ def dictionaries(rows: Iterable[Any], names: Mapping[str, str]) -> Iterator[Colu
 def parquet(path: Path, names: Mapping[str, str]) -> Iterator[Columns]:
     """Row groups, piece by piece."""
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # else columns of the whole file are kept
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path.name} is no parquet file: {error}") from None
     with file:
