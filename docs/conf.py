@@ -49,6 +49,7 @@ html_copy_source = False
 html_show_search_summary = False  # it would fetch each page, which a browser refuses for files on disk
 html_show_sourcelink = False
 html_show_copyright = False
+html_show_search_summary = False  # from a disk a browser fetches nothing
 html_theme_options = {"light_css_variables": {"font-stack--monospace": "DejaVu Sans Mono, Menlo, Consolas, monospace"}}
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True

@@ -122,7 +122,7 @@ def settle(page):
 
 def looks_right(page, formulas, pictures, words):
     """Formulas have a size, pictures have arrived, the words are there."""
-    assert words in page.locator("body").inner_text()
+    page.locator("body", has_text=words).wait_for(timeout=20_000)  # the first page of the site leads to another
     if formulas:
         sizes = page.locator("math").evaluate_all("all => all.map(x => x.getBoundingClientRect()).filter(x => x.width)")
         assert sizes
