@@ -39,7 +39,7 @@ test: $(TEST)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # A real, headless Chromium without a network; apt-get install chromium, or set CHROMIUM to where yours is.
-test-browser: $(TEST)
+test-browser: $(TEST) docs
 	$(PIP_INSTALL) -e '.[browser]'
 	$(BIN)/python -m pytest tests_browser
 
