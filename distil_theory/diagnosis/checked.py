@@ -13,6 +13,8 @@ from distil_theory.diagnosis.sources import Columns, short
 
 ROUNDING = 1e-6
 """Log-probabilities this far above 0 count as 0."""
+VOCABULARY = 1 << 20
+"""Tokens have smaller numbers: memory grows with the largest one."""
 AGREEMENT = 1e-3
 """How far sums of probabilities, and the written token's own, may be off: what single precision can do."""
 
@@ -36,7 +38,7 @@ class Reader:
         self.row += len(columns["group"])
         ids = columns["group"].to_pylist()
         for i, x in enumerate(ids):
-            if x is None or isinstance(x, list | dict) or x != x:
+            if x is None or isinstance(x, list | dict) or x != x or x == "":
                 self.fault(i, f"group is {short(x)}: a number or a text names the prompt")
         reward, student = self.reward(columns["reward"]), self.numbers("student", columns["student"])
         lengths = self.lengths("student", columns["student"])
@@ -57,7 +59,7 @@ class Reader:
         tokens = self.tokens(columns["tokens"]) if "tokens" in columns else None
         wide = {name: self.table(name, columns[name]) for name in columns if "_" in name}
         if "top" in columns:
-            wide["top"] = self.table("top", columns["top"]).astype(np.int64)
+            wide["top"] = self.listed(columns["top"])
         block = Block(
             groups=np.array([0, len(ids)]),
             starts=self.starts,
@@ -86,7 +88,7 @@ class Reader:
             pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)
         ):
             self.fault(0, f"reward is {short(column[0].as_py())}, not a number")
-        found = column.cast(pa.float64()) if not pa.types.is_boolean(column.type) else column.cast(pa.int8())
+        found = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
         reward = np.asarray(found.to_numpy(zero_copy_only=False), dtype=float)
         if not np.isfinite(reward).all():
             i = int(np.argmin(np.isfinite(reward)))
@@ -131,7 +133,19 @@ class Reader:
         found = flat.to_numpy(zero_copy_only=False).astype(np.int64)
         if (found < 0).any():
             self.at_token(int(np.argmax(found < 0)), "tokens", "is negative")
+        if (found >= VOCABULARY).any():
+            t = int(np.argmax(found >= VOCABULARY))
+            self.at_token(t, "tokens", f"is {found[t]}: no vocabulary is so large")
         return found
+
+    def listed(self, column: pa.Array) -> Array:
+        """Which tokens are listed, whole numbers."""
+        found = self.table("top", column)
+        wrong = ~((found >= 0) & (found == np.floor(found)))
+        if wrong.any():
+            t, v = np.argwhere(wrong)[0]
+            self.at_token(int(t), "top", f"has {found[t, v]:g} at {v}, which is no token")
+        return found.astype(np.int64)
 
     def table(self, name: str, column: pa.Array) -> Array:
         """A row of numbers for each token, `(T, V)` or `(T, k)`, of one width in the whole log."""

@@ -20,6 +20,9 @@ ROWS, ROWS_OF_DISTRIBUTIONS = 1024, 64
 """Rows that are read at a time; fewer where each token has a whole distribution."""
 
 Columns = dict[str, pa.Array]
+TRUTH = {"True": "true", "False": "false"}
+"""As pandas writes them."""
+UNFIT = pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError
 
 
 def chunks(rollouts: Any, names: Mapping[str, str] | None = None) -> Iterator[Columns]:
@@ -77,11 +80,11 @@ def column(name: str, values: list[Any], row: int) -> pa.Array:
     plain = [x.tolist() if hasattr(x, "tolist") else x for x in values]
     try:
         return pa.array(plain)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except UNFIT:
         for i in range(len(plain)):
             try:
                 pa.array(plain[: i + 1])
-            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            except UNFIT:
                 raise ValueError(
                     f"row {row + i}: {name} is {short(plain[i])}, unlike the rows before: one type of number or list"
                 ) from None
@@ -127,7 +130,7 @@ def json_lines(path: Path, names: Mapping[str, str]) -> Iterator[Columns]:
     """A JSON object in each line."""
 
     def rows() -> Iterator[Any]:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 yield read_json(f"row {number}", line)
 
@@ -147,7 +150,7 @@ def comma_separated(path: Path, names: Mapping[str, str]) -> Iterator[Columns]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
     def rows() -> Iterator[dict[str, Any]]:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             chosen = present(reader.fieldnames or [], names)
             for number, line in enumerate(reader, 1):
@@ -155,7 +158,8 @@ def comma_separated(path: Path, names: Mapping[str, str]) -> Iterator[Columns]:
                 for name, own in chosen.items():
                     if line[own] is None:
                         raise ValueError(f"row {number}: the row ends before column {own!r}")
-                    row[own] = line[own] if name == "group" else read_json(f"row {number}: {own}", line[own])
+                    text = TRUTH.get(line[own], line[own])
+                    row[own] = line[own] if name == "group" else read_json(f"row {number}: {own}", text)
                 yield row
 
     yield from dictionaries(rows(), names)

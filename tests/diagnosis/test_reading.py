@@ -100,6 +100,9 @@ FAULTS = {
     "nan reward": (changed(1, reward=math.nan), "row 2: reward is nan, not a finite number"),
     "text reward": (changed(1, reward="good"), "row 2: reward is 'good'"),
     "no group": (changed(1, group=None), "row 2: group is None"),
+    "empty group": (changed(1, group=""), "row 2: group is ''"),
+    "huge reward": (changed(3, reward=10**400), "row 4: reward is 1000"),
+    "huge token": (changed(2, tokens=put(1, 10**12)), "row 3: tokens[1] is 1000000000000: no vocabulary is so large"),
     "unsorted": (changed(5, group="g0"), "row 6: group 'g0' comes back after others"),
     "one": (changed(5, group="alone"), "row 5: this group is one rollout, others have more"),
     "negative token": (changed(5, tokens=[0, -1, 0]), "row 6: tokens[1] is negative"),
@@ -141,6 +144,7 @@ TABLE_FAULTS = {
     "length": ("full", {"student_full": lambda x: x[:2]}, "row 2: student has 3 tokens, student_full has 2"),
     "vocabulary": ("full", {"tokens": put(0, 2)}, "row 2: tokens[0] is 2, but distributions have 2 entries"),
     "mass": ("top", {"student_top": cell(0, 0, -0.01)}, "row 2: student_top[0] sums to"),
+    "no token": ("top", {"top": cell(1, 0, 0.5)}, "row 2: top[1] has 0.5 at 0, which is no token"),
     "flat": ("top", {"student_top": lambda x: [0.1, 0.2, 0.3]}, "row 2: student_top is [0.1, 0.2, 0.3], unlike"),
 }  # fmt: skip
 
@@ -199,6 +203,14 @@ def test_faults_of_files(tmp_path):
     )
     with pytest.raises(ValueError, match=r"row 1: student is -1.0, not a list"):
         list(Log(tmp_path / "x.parquet"))
+
+
+def test_files_as_spreadsheets_and_pandas_write_them(tmp_path):
+    frame = pd.DataFrame([x | {"reward": x["reward"] > 0} for x in changed(0)])
+    frame.to_csv(tmp_path / "log.csv", index=False, encoding="utf-8-sig")
+    assert (tmp_path / "log.csv").read_bytes()[:3] == b"\xef\xbb\xbf"
+    found = join(list(Log(tmp_path / "log.csv")))
+    np.testing.assert_array_equal(found.reward, frame["reward"])
 
 
 def test_groups_of_one(monkeypatch):
