@@ -72,7 +72,7 @@ def parts() -> dict[str, str]:
     void = str(read).split("\n\n")[1:3]
     texts = {
         "sampled": str(sampled()),
-        "whole": lines(whole, r"^  (objective|local|plain).* [0-9.]+ "),
+        "whole": lines(whole, r"^  (objective|local|full|plain).* [0-9.]+ "),
         "read": "\n\n".join(void),
     }
     return {name: f"```text\n{text}\n```" for name, text in texts.items()}

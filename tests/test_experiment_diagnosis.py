@@ -93,7 +93,7 @@ def test_scores_looked_up_are_what_diagnose_makes_of_the_rows(form):
         # bootstrap weights are drawn block by block, and blocks are smaller there
         np.testing.assert_allclose(own.high[last] - own.low[k], rate.high - rate.low, rtol=0.15)
         seen += 1
-    assert seen == (22 if form == "full" else 3)
+    assert seen == (28 if form == "full" else 3)
 
 
 def test_a_cell_counts_what_it_says():

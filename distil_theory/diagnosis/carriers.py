@@ -40,6 +40,7 @@ class Carriers:
         self.by_position = _Sums(positions.BINS, len(self.columns))
         self.by_token = _Sums(0, len(self.columns))
 
+    @np.errstate(invalid="ignore")  # infinite terms of rollouts that count nothing
     def add(self, block: Block, terms: Array) -> None:
         """Take in whole groups with the terms of their tokens, `(T, K)`."""
         part = np.repeat(advantage(block), block.lengths)[:, None] * terms[:, self.columns]

@@ -121,7 +121,7 @@ def _rates(
         value = own.value[ends]
         why = ""
         if tally.infinite[ends].any():
-            why = naming.NEEDS_TAIL if column.end else naming.ABANDONED
+            why = naming.unbounded(column)
         out.append(
             Rate(
                 level=column.level,

@@ -30,8 +30,9 @@ WIDEST = 1e8
 
 
 class Guarantees(NamedTuple):
-    """In units of the reward's range: the gap `J* - J` with its interval (NaN if not identified); safe gaps by
-    divergence, of whole answers; that of local forward KL; `None` where there is none. `horizon`: the safe one."""
+    """In units of the reward's range: the gap `J* - J` with its interval (NaN if not identified or not to be trusted);
+    safe gaps by divergence, of whole answers; that of local forward KL; `None` where there is none. `horizon`: the safe
+    one."""
 
     gap: tuple[float, float, float]
     answers: dict[str, float | None]
@@ -51,10 +52,15 @@ def guarantees(
     divergences: Sequence[FDivergence],
 ) -> Guarantees:
     """Safe gaps and the safe horizon of a log."""
+    if found.trust.above or found.trust.below:  # not a log that any theorem speaks of
+        nothing = math.nan, math.nan, math.nan
+        ends = _range(seen.answer_ratio), _range(seen.token_ratio)
+        return Guarantees(nothing, {}, ends[0], None, ends[1], seen.longest, None, None)
     low, high = reward_range or (seen.reward_low, seen.reward_high)
     gap = (math.nan, math.nan, math.nan)
     for k, column in enumerate(plan):
-        if column.name == "sequence/forward_kl" and high > low and np.isfinite(found.rates.value[k]):
+        trusted = np.isfinite(found.rates.value[k]) and not found.trust.heavy[k]
+        if column.name == "sequence/forward_kl" and high > low and trusted:
             value, least, most = (
                 float(x[k]) / (high - low) for x in (found.rates.value, found.rates.low, found.rates.high)
             )

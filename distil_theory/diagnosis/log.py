@@ -26,6 +26,7 @@ class Block:
         top: which tokens are listed, `(T, k)`.
         student_top, teacher_top: their log-probabilities, `(T, k)`.
         row: number of the first rollout in the log, from 1.
+        past: sum and number of the mean rewards of earlier groups, a baseline for groups of one.
     """
 
     groups: Array
@@ -40,11 +41,17 @@ class Block:
     student_top: Array | None = None
     teacher_top: Array | None = None
     row: int = 1
+    past: tuple[float, int] = (0.0, 0)
 
     @property
     def sizes(self) -> Array:
         """Rollouts of each group, `(G,)`."""
         return np.diff(self.groups)
+
+    @property
+    def means(self) -> Array:
+        """Mean reward of each group, `(G,)`."""
+        return np.asarray(np.add.reduceat(self.reward, self.groups[:-1]) / self.sizes)
 
     @property
     def lengths(self) -> Array:
@@ -59,6 +66,11 @@ class Block:
     def row_of(self, token: int) -> int:
         """The row of the log in which the token of this index stands."""
         return self.row + int(np.searchsorted(self.starts, token, side="right")) - 1
+
+    def place(self, token: int) -> str:
+        """The token of this index in words."""
+        row = self.row_of(token)
+        return f"row {row}: the tail of token {token - self.starts[row - self.row] + 1}"
 
     def cut(self, first: int, last: int) -> Block:
         """Rollouts `first..last-1`, of the groups that lie in there whole."""

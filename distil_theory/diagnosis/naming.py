@@ -16,11 +16,13 @@ NEEDS_CENTRE = (
 NEEDS_WHOLE = "plain gradients weigh every token by its own probability: log whole distributions"
 NEEDS_TAIL = "a token of the unlisted tail can hurt without limit: bound the tail's ratios (--tail-ratios), or log it"
 NEEDS_TWO = "a covariance within a prompt takes two rollouts of each, and every group here is one"
-NEEDS_RETURN = (
-    "looking ahead multiplies two means at one prefix, which a rollout visits once: "
-    "it would take two continuations of each"
+NEEDS_AHEAD = (
+    "looking ahead takes the divergence at every prefix, of which one written token does not tell enough: "
+    "log whole distributions"
 )
-ABANDONED = "the teacher gives probability 0 to a written token, where h is infinite"
+ABANDONED = "the teacher gives probability 0 to what the student may write, where h is infinite"
+BEYOND = "a ratio of teacher and student is beyond every float"
+UNCOVERED = "at a prefix that was visited the divergence is infinite, and its gradient looks ahead to that"
 
 
 def label(d: FDivergence) -> str:
@@ -49,6 +51,17 @@ def unidentified(
     """Level, divergence and reason of what a log of this form does not tell."""
     known = {column.name for column in plan}
     found = []
-    for level, why in (("local", NEEDS_CENTRE), ("sequence", NEEDS_TWO), ("euclidean", NEEDS_WHOLE)):
-        found += [(level, d, why) for d in divergences if f"{level}/{d.name}" not in known]
-    return [*found, *(("full", d, NEEDS_RETURN) for d in divergences if d.name != "reverse_kl")]
+    ahead = NEEDS_TWO if block.form == "full" else NEEDS_AHEAD
+    reasons = (("local", NEEDS_CENTRE), ("sequence", NEEDS_TWO), ("full", ahead), ("euclidean", NEEDS_WHOLE))
+    for level, why in reasons:
+        found += [(level, d, why) for d in divergences if f"{level}/{d.name}" not in {*known, "full/reverse_kl"}]
+    return found
+
+
+def unbounded(column: Column) -> str:
+    """Why a rate turns out to have no number."""
+    if column.end:
+        return NEEDS_TAIL
+    if column.level == "full":
+        return UNCOVERED
+    return ABANDONED if column.divergence.needs_expert_support else BEYOND

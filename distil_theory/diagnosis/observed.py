@@ -56,8 +56,9 @@ class Observed:
         for i in (0, 1):
             self._log_weight[i] = float(np.logaddexp(self._log_weight[i], np.logaddexp.reduce((i + 1) * log_weight)))
         before = running(log_u, block.starts)[0]
-        with np.errstate(over="ignore"):
-            beyond = np.maximum(np.exp(before) - self.clip, 0) * abs(np.expm1(log_u)) / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            over = np.maximum(np.exp(before) - self.clip, 0)
+            beyond = np.where((over > 0) & (log_u != 0), over * abs(np.expm1(log_u)) / 2, 0)
             self._cut += float((np.add.reduceat(beyond, block.starts[block.groups[:-1]]) / n).sum())
             self._squares += float((np.expm1(log_u) ** 2).sum())
         if block.student_full is not None and block.teacher_full is not None:

@@ -15,20 +15,26 @@ So every rate is `E[(R - b) X]`, `X = sum_h x_h` a sum over the tokens of one ro
 | `clipped/forward_kl` | `min(Lambda_{h-1}, c) (u_h - 1)` (claim 15) | sampled tokens |
 | `sequence/f` | `h_f(Lambda_h) - h_f(Lambda_{h-1})`, together `h_f(Lambda) - h_f(1)` | sampled tokens |
 | `local/f` | `h_f(u_h) - E_pi[h_f(u) | s_h]` | whole distributions; by top-k an interval (`tails`) |
+| `full/f` | `h_f(u_h) - E_pi[h_f(u) | s_h] - D_f(s_h)` | whole distributions |
 | `euclidean/f` | `d(s_h) (y_h - E_pi[y | s_h])`, `y = pi (h_f(u) - E_pi h_f(u))` | whole distributions |
 
 where `d(s_h)` is the student's probability of the prefix, given the prompt: plain gradients on one logit per prefix.
 
 *The within-group covariance.* `1/(n-1) sum_i (R_i - mean R) X_i` is the unbiased U-statistic of `Cov(R, X)`: unbiased
-for `sequence/f`, and for the others, as there `E X = 0`. It is also the mean over `i` of `(R_i - mean of the others)
-X_i`, a leave-one-out baseline. Where a group is one rollout, `Cov` within it is not identified; scores of mean zero
-take the rewards of the *other groups* for a baseline, which is unbiased, too.
+for `sequence/f` and `full/f`, and for the others, as there `E X = 0`. It is also the mean over `i` of `(R_i - mean of
+the others) X_i`, a leave-one-out baseline. Where a group is one rollout, `Cov` within it is not identified; scores of
+mean zero take the rewards of the *other groups* for a baseline, which is unbiased, too.
 
 `sequence/forward_kl` telescopes to `sum_h Lambda_{h-1} (u_h - 1)`: prefix-weighted forward KL, the gap `J* - J`
-(claim 2). `sequence/reverse_kl` is the *full* gradient of reverse KL: `E_pi sum_h KL(pi||pi*)` is the KL of the
-sequences, and a natural step of an unrestricted student does not depend on how sequences are parametrised. The full
-gradients of other divergences have `Cov(Q, Q^c)` at each prefix (claim 10), a product of two means at a state that one
-rollout visits once: not identified.
+(claim 2).
+
+*Full gradients*, of `E_pi sum_h D_f(s_h)` (claim 10). A natural step of an unrestricted student does not depend on how
+answers are parametrised, and the derivative in the probability of one answer is, along it, minus the sum of
+`h_f(u_h) - E_pi[h_f(u) | s_h] - D_f(s_h)`: a step against what one disagrees with, and away from where one will. So the
+rate is the covariance of reward and that sum. (Claim 10 has `Cov(Q, Q^c)` at each prefix instead: the increments of two
+martingales, whose covariances add up to that of their ends.) For reverse KL the sum is `log Lambda`, for
+`E_pi h = -D`: `full/reverse_kl` *is* `sequence/reverse_kl`. From written tokens `D_f(s_h)` is known as the mean of
+`f(u_h)` only, and `R` depends on that token: a product of two means at a prefix that one rollout visits once.
 
 *Hidden feedback.* A student that cannot see the context must move alike under all contexts: its rate has `Cov_pi(
 E[Q|o], E[x|o] )`, means over contexts (claim 1, aliased). If reward depends on what the student sees and writes only,
@@ -56,7 +62,7 @@ class Column:
     """One rate that a log identifies.
 
     Args:
-        level: `"local"`, `"clipped"`, `"sequence"` or `"euclidean"`.
+        level: `"local"`, `"clipped"`, `"sequence"`, `"full"` or `"euclidean"`.
         divergence: whose.
         end: `"low"` or `"high"` where only an interval is identified; such columns come in pairs, the low one first.
     """
@@ -73,7 +79,7 @@ class Column:
     @property
     def centred(self) -> bool:
         """Whether the score has mean zero whatever the teacher: then a group of one rollout is enough."""
-        return self.level != "sequence" or self.divergence.name == "forward_kl"
+        return self.level not in ("sequence", "full") or self.name == "sequence/forward_kl"
 
 
 def columns(block: Block, divergences: Sequence[FDivergence] = CATALOGUE) -> tuple[Column, ...]:
@@ -82,7 +88,9 @@ def columns(block: Block, divergences: Sequence[FDivergence] = CATALOGUE) -> tup
     found = [Column("local", FORWARD_KL), Column("clipped", FORWARD_KL)]
     found += [Column("sequence", d) for d in divergences]
     if block.form == "full":
-        found += [Column("local", d) for d in others] + [Column("euclidean", d) for d in divergences]
+        found += [Column("local", d) for d in others]
+        found += [Column("full", d) for d in divergences if d.name != "reverse_kl"]  # that is of the sequence
+        found += [Column("euclidean", d) for d in divergences]
     if block.form == "top":
         found += [Column("local", d, end) for d in others for end in ("low", "high")]
     return tuple(found)
@@ -104,20 +112,24 @@ def running(x: Array, starts: Array) -> tuple[Array, Array]:
     return before, after
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
 def token_terms(
     block: Block, plan: Sequence[Column], clip: float = CLIP, ratios: tuple[float, float] | None = None
 ) -> Array:
-    """`x_h` of every token, `(T, K)`; of an interval the least and the greatest that it can be."""
+    """`x_h` of every token, `(T, K)`; of an interval the least and the greatest that it can be. Infinite, or NaN,
+    where there is no number: who adds them up says so."""
     log_u = block.teacher - block.student
     before, after = running(log_u, block.starts)
     terms = np.empty((len(log_u), len(plan)))
     whole, listed = _Whole(block), _Listed(block, ratios)
     for k, column in enumerate(plan):
         if column.level == "sequence":
-            with np.errstate(invalid="ignore"):
-                terms[:, k] = score(column.divergence, after) - score(column.divergence, before)
+            terms[:, k] = score(column.divergence, after) - score(column.divergence, before)
         elif column.level == "euclidean":
             terms[:, k] = whole.euclidean(column.divergence)
+        elif column.level == "full":
+            own = score(column.divergence, log_u)
+            terms[:, k] = own - whole.mean(column.divergence) - whole.value(column.divergence)
         elif column.divergence.name == "forward_kl":
             weight = np.exp(np.minimum(before, np.log(clip))) if column.level == "clipped" else 1.0
             terms[:, k] = weight * (np.exp(log_u) - 1)
@@ -138,8 +150,13 @@ class _Whole:
 
     def mean(self, divergence: FDivergence) -> Array:
         """`E_pi s(u)` at each token, `(T,)`."""
-        with np.errstate(invalid="ignore"):
-            return np.where(self.q > 0, self.q * score(divergence, self.log_u), 0).sum(axis=1)
+        return np.where(self.q > 0, self.q * score(divergence, self.log_u), 0).sum(axis=1)
+
+    def value(self, divergence: FDivergence) -> Array:
+        """`D_f(s_h)` at each token, `(T,)`."""
+        assert self.block.teacher_full is not None
+        p, q = (x / x.sum(axis=1, keepdims=True) for x in (np.exp(self.block.teacher_full), self.q))
+        return np.asarray(divergence.value(p, q))
 
     def euclidean(self, divergence: FDivergence) -> Array:
         """`d(s_h) (y_h - E_pi y)`, `(T,)`."""
@@ -165,22 +182,23 @@ class _Listed:
         assert b.teacher_top is not None
         unlisted = ~(b.top == b.tokens[:, None]).any(axis=1)
         q, p = np.exp(b.student_top), np.exp(b.teacher_top)
-        known = (q * score(divergence, b.teacher_top - b.student_top)).sum(axis=1)
+        log_u = np.where(q > 0, b.teacher_top - np.where(q > 0, b.student_top, 0), 0)  # what is masked is never drawn
+        known = np.where(q > 0, q * score(divergence, log_u), 0).sum(axis=1)
         own_q, own_p = np.exp(b.student), np.exp(b.teacher)
         known += np.where(unlisted, own_q * score(divergence, b.teacher - b.student), 0)
         rest_q, rest_p = (1 - x.sum(axis=1) - unlisted * own for x, own in ((q, own_q), (p, own_p)))
-        least, most = tails.bounds(divergence, rest_q, rest_p, self.ratios)
+        least, most = tails.bounds(divergence, rest_q, rest_p, self.ratios, b.place)
         return known + (least if end == "high" else most)
 
 
 def advantage(block: Block) -> Array:
     """What each rollout's score is multiplied with, `(N,)`: `(R_i - mean R)/(n - 1)`, summed over the group then."""
-    n, at = block.sizes, block.groups[:-1]
-    means = np.add.reduceat(block.reward, at) / n
+    n, means = block.sizes, block.means
     apart = (block.reward - np.repeat(means, n)) / np.repeat(np.maximum(n - 1, 1), n)
     alone = np.repeat(n == 1, n)
-    if alone.any() and len(n) > 1:  # the other groups are the baseline
-        others = (means.sum() - means) / (len(n) - 1)
+    if alone.any():  # the other groups are the baseline: those of this block, and all before it
+        total, count = block.past
+        others = (total + means.sum() - means) / max(count + len(n) - 1, 1)
         apart[alone] = block.reward[alone] - np.repeat(others, n)[alone]
     return apart
 

@@ -43,6 +43,7 @@ class Log:
         self._single: int | None = None
         """First row that is a group of its own."""
         self._plural: int | None = None
+        self._past = (0.0, 0)
 
     def __iter__(self) -> Iterator[Block]:
         """Blocks of whole groups; at least one."""
@@ -80,7 +81,7 @@ class Log:
             keep = np.flatnonzero(~alone)
             runs = np.split(keep, np.flatnonzero(np.diff(keep) > 1) + 1) if len(keep) else []
             for run in runs:
-                yield from pieces(block.cut(int(block.groups[run[0]]), int(block.groups[run[-1] + 1])))
+                yield from self._pieces(block.cut(int(block.groups[run[0]]), int(block.groups[run[-1] + 1])))
             return
         for kind, name in ((alone, "_single"), (~alone, "_plural")):
             if kind.any() and getattr(self, name) is None:
@@ -90,7 +91,12 @@ class Log:
                 f"row {self._single}: this group is one rollout, others have more: rates within a group take two of "
                 "each; add rollouts, or drop such groups (--drop-single)"
             )
-        yield from pieces(block)
+        yield from self._pieces(block)
+
+    def _pieces(self, block: Block) -> Iterator[Block]:
+        for piece in pieces(block):
+            yield replace(piece, past=self._past)
+            self._past = self._past[0] + float(piece.means.sum()), self._past[1] + len(piece.sizes)
 
 
 def pieces(block: Block) -> Iterator[Block]:

@@ -139,7 +139,7 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinities as None."""
-        from distil_theory.diagnosis.words import summary
+        from distil_theory.diagnosis.words import reason, summary
 
         s, g = self.seen, self.guarantees
         found = {
@@ -160,6 +160,7 @@ class Diagnosis:
                 {
                     "name": r.name, "title": r.title, "verdict": r.verdict, "value": r.value, "low": r.low,
                     "high": r.high, "unit": r.unit, "carrying_groups": r.carrying, "expected_rollouts": r.expected,
+                    "doubt": reason(r, self) if r.verdict == NOT_TRUSTED else None,
                     "positions": [p._asdict() for p in r.positions], "tokens": [p._asdict() for p in r.tokens],
                 }
                 if not r.unidentified
@@ -174,6 +175,7 @@ class Diagnosis:
                 name: {"mean": float(self.checks.value[i]), "standard_error": float(self.checks.standard_error[i])}
                 for i, name in enumerate(trust.CHECKS)
             },
+            "void": self.above or self.below,
             "guarantees": g._asdict(),
             "warnings": list(self.warnings),
             "summary": summary(self),

@@ -1,4 +1,5 @@
-r"""When an interval is not to be trusted: fixed before any log was seen, from three looks at the weights.
+r"""When an interval is not to be trusted, from three looks at the weights. The limits were chosen on some games and are
+judged on others (`experiments.diagnosis`).
 
 1. *Too few groups carry the variance* (`bootstrap`): fewer than `CARRYING`.
 2. *What the log has not seen.* A mean of `Lambda^a` may live on rollouts so rare that none was drawn; then the log
@@ -36,7 +37,7 @@ CARRYING = 20.0
 EXPECTED = 20.0
 LARGE = 3.0
 DEVIATIONS = 4.0
-"""Standard errors from its mean at which a check fails: one log in 15,000 by chance."""
+"""Standard errors from its mean at which a check fails: by chance one log in 15,000, of many groups."""
 CHECKS = ("sum of min(u, 3) - 1", "sum of u - 1", "Lambda - 1")
 
 
@@ -104,6 +105,7 @@ def expected(moments: Array, rollouts: Array, plan: Sequence[Column]) -> Array:
             if column.level == "sequence":
                 for a in exponents(column.divergence):
                     kurtosis = log_mean[..., which[4 * a]] - 2 * log_mean[..., which[2 * a]]
+                    kurtosis = np.where(np.isnan(kurtosis), np.inf, kurtosis)  # beyond every float
                     found[..., k] = np.fmin(found[..., k], rollouts * np.exp(-kurtosis))
     return found
 
@@ -111,10 +113,11 @@ def expected(moments: Array, rollouts: Array, plan: Sequence[Column]) -> Array:
 def checks(block: Block) -> Array:
     """The `CHECKS` of each rollout, `(N, 3)`."""
     log_u = block.teacher - block.student
-    u = np.exp(log_u)
-    tokens = np.stack([np.minimum(u, LARGE) - 1, u - 1, log_u], axis=1)
-    rollouts = np.add.reduceat(tokens, block.starts[:-1], axis=0)
-    rollouts[:, 2] = np.expm1(rollouts[:, 2])
+    with np.errstate(over="ignore"):
+        u = np.exp(log_u)
+        tokens = np.stack([np.minimum(u, LARGE) - 1, u - 1, log_u], axis=1)
+        rollouts = np.add.reduceat(tokens, block.starts[:-1], axis=0)
+        rollouts[:, 2] = np.expm1(rollouts[:, 2])
     return rollouts
 
 

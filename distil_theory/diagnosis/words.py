@@ -152,6 +152,8 @@ def weights(d: Diagnosis) -> list[str]:
         f"{s.mean_chi2:.3g}), whole answers {g.answer_ratio[0]:.3g} .. {g.answer_ratio[1]:.3g}; weighted by the latter "
         f"{s.rollouts:,} rollouts count like {s.effective:,.0f}"
     ]
+    if d.above or d.below:
+        return wrapped(f"{lines[0]}; no theorem speaks of such a log", "    ", "  - ")
     lines.append(
         f"clipping prefix weights at {d.clip:g} changes their rate by at most {s.clipped_away:.2g} {unit}, as far as "
         "this log has seen the weights (claim 15)"
@@ -174,7 +176,12 @@ def weights(d: Diagnosis) -> list[str]:
     elif g.chi2 is None:
         lines.append("safe horizon (claim 16): not identified: it needs chi^2 at every prefix, so whole distributions")
     else:
-        lines.append("safe horizon (claim 16): none, for the teacher is not certainly better")
+        unsure = (
+            "the gap is not known, or not to be trusted"
+            if math.isnan(g.gap[1])
+            else "the teacher is not certainly better"
+        )
+        lines.append(f"safe horizon (claim 16): none, for {unsure}")
     return [line for text in lines for line in wrapped(text, "    ", "  - ")]
 
 
@@ -215,7 +222,7 @@ def summary(d: Diagnosis) -> str:
         for verdict, verb in ((RAISES, "raises"), (LOWERS, "LOWERS"))
         if (found := with_verdict(natural, verdict))
     ]
-    if not with_verdict(natural, LOWERS) and said:
+    if not with_verdict(d.rates, LOWERS) and said:
         said.append("Of none that this log identifies is it certain that it lowers the reward.")
     plain = [r for r in d.rates if r.level == "euclidean"]
     said += [
@@ -266,5 +273,7 @@ def page(d: Diagnosis) -> str:
     if not (d.above or d.below):  # numbers that mean nothing are not shown
         what = "What a small step does to the mean reward, per unit of step size (natural steps, if not said otherwise)"
         lines += ["", what, "", *table(d)]
-    lines += ["", "Not identified", *not_identified(d), "", "Weights and guarantees", *weights(d)]
+    if unknown := not_identified(d):
+        lines += ["", "Not identified", *unknown]
+    lines += ["", "Weights and guarantees", *weights(d)]
     return "\n".join(lines)

@@ -49,13 +49,13 @@ def sequence(game: Game, divergence: FDivergence) -> float:
     return float(x.law @ (x.mean(x.reward * h) - x.mean(x.reward) * x.mean(h)))
 
 
-def full_reverse_kl(game: Game) -> float:
-    """The natural step on the full objective of reverse KL: the same as `sequence(game, REVERSE_KL)`."""
-    return float(objectives.improvement_rate(game.mdp, game.student, game.teacher, REVERSE_KL, part="full"))
+def full(game: Game, divergence: FDivergence = REVERSE_KL) -> float:
+    """The natural step on the full objective; of reverse KL the same as `sequence(game, REVERSE_KL)`."""
+    return float(objectives.improvement_rate(game.mdp, game.student, game.teacher, divergence, part="full"))
 
 
 def rate(game: Game, level: str, divergence: FDivergence, clip: float) -> float:
     """What a column of `distil_theory.diagnosis.rates` estimates."""
     if level == "clipped":
         return weighted(game, clip)
-    return {"local": local, "euclidean": euclidean, "sequence": sequence}[level](game, divergence)
+    return {"local": local, "euclidean": euclidean, "sequence": sequence, "full": full}[level](game, divergence)

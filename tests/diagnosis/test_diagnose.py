@@ -1,6 +1,7 @@
 """What a diagnosis says is true, says what it does not know, and refuses logs that are not of this student."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,21 +40,23 @@ def test_rates_are_true(found, form):
 def test_what_a_log_identifies(found):
     names = {form: {r.name for r in d.rates if not r.unidentified} for form, d in found.items()}
     every = set(BY_NAME)
+    full = {f"full/{d}" for d in every - {"reverse_kl"}}  # that of reverse KL is called sequence/reverse_kl
     sampled = {"local/forward_kl", "clipped/forward_kl", *(f"sequence/{d}" for d in every)}
     assert names["sampled"] == sampled
-    assert names["full"] == sampled | {f"{level}/{d}" for level in ("local", "euclidean") for d in every}
+    assert names["full"] == sampled | full | {f"{level}/{d}" for level in ("local", "euclidean") for d in every}
     bounded = {"jensen_shannon", "hellinger", "total_variation", "neyman_chi2"}
     assert names["top"] == sampled | {f"local/{d}" for d in bounded - {"neyman_chi2"}}
     for d in found.values():
         unknown = {f"{level}/{name}" for level, name, _, _ in d.unidentified} | {
             r.name for r in d.rates if r.unidentified
         }
-        assert unknown == {f"{level}/{d}" for level in ("local", "sequence", "euclidean") for d in every} - {
+        assert unknown == (full | {f"{level}/{d}" for level in ("local", "sequence", "euclidean") for d in every}) - {
             r.name for r in d.rates if not r.unidentified
-        } | {f"full/{d}" for d in every - {"reverse_kl"}}
+        }
 
 
 def test_what_is_not_identified_has_no_number(found):
+    assert "Not identified" not in str(found["full"])
     d = found["sampled"]
     with pytest.raises(KeyError, match="not identified: its score needs"):
         d["local/reverse_kl"]
@@ -142,6 +145,45 @@ def test_groups_of_one_identify_what_has_mean_zero():
         d["sequence/reverse_kl"]
 
 
+def test_groups_of_one_have_a_baseline_however_the_log_is_cut(monkeypatch):
+    log = [x | {"group": i, "reward": x["reward"] + 5} for i, x in enumerate(rows(coins(3000, 1, HORIZON, seed=2)))]
+    whole = diagnose(log)["local/forward_kl"]
+    monkeypatch.setattr("distil_theory.diagnosis.reading.CELLS", 1)  # as whole distributions of a large vocabulary do
+    single = diagnose(log)["local/forward_kl"]
+    assert single.value[0] == pytest.approx(whole.value[0], abs=whole.high - whole.value[0])
+    assert single.high - single.low < 1.1 * (whole.high - whole.low)
+    assert single.value[0] == pytest.approx(sum(p.value for p in single.positions))
+
+
+def test_listed_tokens_may_be_masked(logs):
+    log = [dict(x) for x in logs["top"]]
+    for x in log:
+        x["top"] = [[0, 5] for _ in x["tokens"]]
+        x["student_top"], x["teacher_top"] = (
+            [[row[0], other] for row in x[name]] for name, other in (("student_top", -math.inf), ("teacher_top", -8.0))
+        )
+    low, high = diagnose(log, divergences=[FORWARD_KL, BY_NAME["hellinger"]])["local/hellinger"].value
+    assert -math.inf < low < high < math.inf
+
+
+def test_ratios_beyond_every_float_have_no_number(logs):
+    log = [dict(x) for x in logs["sampled"]]
+    for i in range(40):
+        log[20 + i]["student"] = [-800.0, *log[20 + i]["student"][1:]]
+    d = diagnose(log)
+    assert {r.unidentified for r in d.rates if r.name in ("local/forward_kl", "sequence/hellinger")} == {naming.BEYOND}
+    assert not [x for r in d.as_dict()["rates"] for x in (r.get("value"), r.get("low")) if x is None and "value" in r]
+
+
+def test_the_summary_knows_of_plain_gradients(found):
+    d = found["full"]
+    assert "Of none that this log identifies" in d.as_dict()["summary"]
+    fallen = [replace(r, low=-2.0, high=-1.0) if r.level == "euclidean" else r for r in d.rates]
+    words = replace(d, rates=tuple(fallen)).as_dict()["summary"]
+    assert "Plain gradients LOWER it" in words
+    assert "Of none that this log identifies" not in words
+
+
 def test_a_token_that_the_teacher_abandons(logs):
     log = [dict(x) for x in logs["sampled"]]
     log[20]["teacher"] = [-math.inf, *log[20]["teacher"][1:]]
@@ -176,6 +218,11 @@ def test_logs_of_another_student_or_teacher_are_void(kind):
     assert {r.verdict for r in d.rates} == {"void"}
     assert any(words.startswith("VOID") for words in d.warnings)
     assert "Nothing can be said of any objective" in str(d)
+    assert "safe" not in str(d)
+    report = d.as_dict()
+    assert report["void"]
+    assert not report["guarantees"]["answers"]
+    assert report["guarantees"]["local"] is None
 
 
 def test_good_logs_are_not_void():
@@ -199,6 +246,19 @@ def test_the_safe_horizon_is_that_of_the_lower_end_of_the_gap():
     g = diagnose(rows(coins(300, 4, 4, seed=8, low=0.9, high=1.1, form="full")), divergences=[FORWARD_KL]).guarantees
     assert 0 < safe_horizon(g.gap[1], g.chi2) < safe_horizon(g.gap[2], g.chi2)
     assert g.horizon == safe_horizon(g.gap[1], g.chi2)
+
+
+def test_no_horizon_follows_from_a_gap_that_is_not_to_be_trusted():
+    d = diagnose(rows(coins(15, 16, 3, slope=2, seed=3, form="full")), divergences=[FORWARD_KL])
+    rate = d["sequence/forward_kl"]
+    assert rate.verdict == "not to be trusted"
+    assert rate.low > 0
+    assert d.guarantees.horizon is None
+    assert math.isnan(d.guarantees.gap[0])
+    assert "safe horizon (claim 16): none, for the gap is not known, or not to be trusted" in " ".join(str(d).split())
+    assert next(r for r in d.as_dict()["rates"] if r["name"] == rate.name)["doubt"].endswith(
+        "of 15 groups carry the variance"
+    )
 
 
 def test_what_a_clip_may_change():

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distil_theory.diagnosis import rates
 from distil_theory.diagnosis.tails import bounds, curvature, score
 from distil_theory.divergences import CATALOGUE, FORWARD_KL, HELLINGER, PEARSON, REVERSE_KL, TOTAL_VARIATION, alpha
+from tests.diagnosis.games import coins
 
 EVERY = (*CATALOGUE, alpha(0.3), alpha(-0.5), alpha(1.5))
 
@@ -75,6 +77,20 @@ def test_tails_of_rounding_are_empty():
 def test_contradictions_are_refused():
     with pytest.raises(ValueError, match=r"mean ratio 5, outside the given bounds \[0.5, 2\]"):
         bounds(HELLINGER, np.array([0.1]), np.array([0.5]), (0.5, 2))
+
+
+def test_rounding_is_no_contradiction():
+    for q, p in ((2e-6, 1e-8), (1e-8, 3e-6), (0.0, 5e-6)):
+        low, high = bounds(HELLINGER, np.array([q]), np.array([p]), (0.5, 2))
+        assert -1e-5 < low[0] <= high[0] < 1e-5
+
+
+def test_contradictions_name_their_row():
+    block = coins(3, 2, 2, form="top")  # the tail is one token, of ratio 2
+    t = int(np.argmin(block.tokens))  # the first written token that is listed
+    words = f"row {t // 2 + 1}: the tail of token {t % 2 + 1} has the mean ratio 2, outside"
+    with pytest.raises(ValueError, match=words):
+        rates.contributions(block, rates.columns(block), ratios=(0.9, 1.1))
 
 
 def test_curvature():

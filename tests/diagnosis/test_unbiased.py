@@ -52,8 +52,8 @@ def test_the_mean_over_every_group_is_the_rate(name, size):
     block, chance = every_group(game, size)
     plan = rates.columns(block)
     assert {(c.level, c.divergence.name) for c in plan} >= {
-        (level, d.name) for level in ("local", "sequence", "euclidean") for d in CATALOGUE
-    }
+        (level, d.name) for level in ("local", "sequence", "euclidean", "full") for d in CATALOGUE
+    } - {("full", "reverse_kl")}
     for clip in (0.7, 1.3, 5.0):
         mean = chance @ rates.contributions(block, plan, clip)
         wanted = [truth.rate(game, c.level, c.divergence, clip) for c in plan]
@@ -81,7 +81,9 @@ def test_single_rollouts_have_no_covariance_at_the_sequence_level():
     plan = rates.columns(block)
     found = rates.contributions(block, plan)
     for k, column in enumerate(plan):
-        assert np.isnan(found[:, k]).all() == (column.level == "sequence" and column.divergence != FORWARD_KL)
+        assert np.isnan(found[:, k]).all() == (
+            column.level in ("sequence", "full") and column.name != "sequence/forward_kl"
+        )
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -91,7 +93,7 @@ def test_sequence_levels_are_the_gap_and_the_full_reverse_kl(name):
     gap = solve.expected_return(game.mdp, game.teacher) - solve.expected_return(game.mdp, game.student)
     assert abs(truth.sequence(game, FORWARD_KL) - gap) < EXACT
     assert abs(truth.weighted(game) - gap) < EXACT
-    full = truth.full_reverse_kl(game)
+    full = truth.full(game)
     assert abs(truth.sequence(game, REVERSE_KL) - full) < EXACT
     assert abs(full - truth.local(game, REVERSE_KL)) > 1e-3 or name == "tree"
     block, chance = every_group(game, 2)
