@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +57,7 @@ class Reader:
         if np.isneginf(student).any():
             self.at_token(int(np.argmax(np.isneginf(student))), "student", "is -inf, but the student wrote it")
         tokens = self.tokens(columns["tokens"]) if "tokens" in columns else None
-        wide = {name: self.table(name, columns[name]) for name in columns if "_" in name}
+        wide: dict[str, Any] = {name: self.table(name, columns[name]) for name in columns if "_" in name}
         if "top" in columns:
             wide["top"] = self.listed(columns["top"])
         block = Block(
