@@ -13,6 +13,7 @@ from distil_theory.diagnosis.sources import Columns, short
 
 ROUNDING = 1e-6
 """Log-probabilities this far above 0 count as 0."""
+LARGEST = 1e60
 VOCABULARY = 1 << 20
 """Tokens have smaller numbers: memory grows with the largest one."""
 AGREEMENT = 1e-3
@@ -93,6 +94,9 @@ class Reader:
         if not np.isfinite(reward).all():
             i = int(np.argmin(np.isfinite(reward)))
             self.fault(i, f"reward is {short(column[i].as_py())}, not a finite number")
+        if (abs(reward) > LARGEST).any():
+            i = int(np.argmax(abs(reward) > LARGEST))
+            self.fault(i, f"reward is {reward[i]:g}, too large to be squared and squared again")
         return reward
 
     def lengths(self, name: str, column: pa.Array) -> Array:

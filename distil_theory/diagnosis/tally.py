@@ -86,4 +86,4 @@ class Tally:
         own, checks = (Intervals(*(x[..., part] for x in found)) for part in (slice(k), slice(k, None)))
         expected = trust.expected(self.moments, self.rollouts, self.plan)
         own = own._replace(value=np.where(self.infinite, np.nan, own.value))
-        return Estimates(own, checks, trust.judge(own, checks, expected, self.plan))
+        return Estimates(own, checks, trust.judge(own, checks, expected, self.plan, self.bootstrap.count))

@@ -36,6 +36,7 @@ from distil_theory.divergences import FDivergence
 CARRYING = 20.0
 EXPECTED = 20.0
 LARGE = 3.0
+ROUNDING = 1e-6
 DEVIATIONS = 4.0
 """Standard errors from its mean at which a check fails: by chance one log in 15,000, of many groups."""
 CHECKS = ("sum of min(u, 3) - 1", "sum of u - 1", "Lambda - 1")
@@ -121,10 +122,11 @@ def checks(block: Block) -> Array:
     return rollouts
 
 
-def judge(own: Intervals, checks: Intervals, expected: Array, plan: Sequence[Column]) -> Trust:
+def judge(own: Intervals, checks: Intervals, expected: Array, plan: Sequence[Column], groups: int) -> Trust:
     """What to think of the rates, from their intervals `(..., K)` and those of the `CHECKS` `(..., 3)`."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(checks.standard_error > 0, checks.value / checks.standard_error, 0)
+        z = checks.value / checks.standard_error  # infinite where all groups are off by the same
+    z = np.where((abs(checks.value) > ROUNDING) & (groups > 1), z, 0)
     grows = np.array([c.level == "sequence" and max((0.0, *exponents(c.divergence))) > 0 for c in plan])
     missed = (z[..., 2] < -DEVIATIONS)[..., None] & grows
     heavy = (own.carrying < CARRYING) | (expected < EXPECTED) | missed

@@ -46,6 +46,11 @@ def estimate(rate: Rate) -> str:
     return number(low) if low == high else f"[{number(low)}, {number(high)}]"
 
 
+def deviations(x: float, error: float) -> str:
+    """How far from 0."""
+    return f"{abs(x) / error:.0f} standard errors" if error > 0 else "in every group"
+
+
 def warnings(d: Diagnosis) -> tuple[str, ...]:
     """What is wrong with the log, in sentences."""
     found = []
@@ -53,13 +58,13 @@ def warnings(d: Diagnosis) -> tuple[str, ...]:
     if d.above:
         found.append(
             f"VOID: the teacher likes what was written more than any teacher can who had not read it: the mean of "
-            f"{trust.CHECKS[0]} is {check[0]:+.3g}, {check[0] / error[0]:.0f} standard errors above 0, and it is at "
+            f"{trust.CHECKS[0]} is {check[0]:+.3g}, {deviations(check[0], error[0])} above 0, and it is at "
             "most 0 for rollouts of the student as it is. Was the teacher's context made from the same rollout? Were "
             "rollouts drawn at another temperature, with top-p, or by an older student? Are tokens shifted?"
         )
     if d.below:
         found.append(
-            f"VOID: the mean of {trust.CHECKS[1]} is {check[1]:+.3g}, {-check[1] / error[1]:.0f} standard errors below "
+            f"VOID: the mean of {trust.CHECKS[1]} is {check[1]:+.3g}, {deviations(check[1], error[1])} below "
             "0, and it is 0 for rollouts of the student as it is. Either tokens that the teacher wants are never "
             "drawn (top-p, top-k, another temperature, an older student, shifted tokens), or ratios are so heavy that "
             "this log has missed those that make up the mean."

@@ -225,6 +225,14 @@ def test_logs_of_another_student_or_teacher_are_void(kind):
     assert report["guarantees"]["local"] is None
 
 
+def test_a_log_that_is_off_by_the_same_everywhere_is_void(logs):
+    d = diagnose([x | {"teacher": [-math.inf] * HORIZON} for x in logs["sampled"]], divergences=[FORWARD_KL])
+    assert d.below
+    assert "in every group below 0" in " ".join(str(d).split())
+    same = diagnose([x | {"teacher": [y + 1e-12 for y in x["student"]]} for x in logs["sampled"]])
+    assert not same.above
+
+
 def test_good_logs_are_not_void():
     assert not any(d.above or d.below for d in (diagnose(rows(coins(60, 4, 4, seed=s))) for s in range(20)))
 

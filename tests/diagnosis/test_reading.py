@@ -102,6 +102,7 @@ FAULTS = {
     "no group": (changed(1, group=None), "row 2: group is None"),
     "empty group": (changed(1, group=""), "row 2: group is ''"),
     "huge reward": (changed(3, reward=10**400), "row 4: reward is 1000"),
+    "large reward": (changed(3, reward=1e300), "row 4: reward is 1e+300, too large"),
     "huge token": (changed(2, tokens=put(1, 10**12)), "row 3: tokens[1] is 1000000000000: no vocabulary is so large"),
     "unsorted": (changed(5, group="g0"), "row 6: group 'g0' comes back after others"),
     "one": (changed(5, group="alone"), "row 5: this group is one rollout, others have more"),

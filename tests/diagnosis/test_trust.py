@@ -38,7 +38,7 @@ def judged(carrying=100.0, expected=100.0, checks=(0.0, 0.0, 0.0)):
     plan = [Column("local", FORWARD_KL), Column("sequence", FORWARD_KL), Column("sequence", NEYMAN)]
     one = np.ones(3)
     own = Intervals(one, one, one, one, one * carrying)
-    return trust.judge(own, Intervals(np.array(checks), one, one, one, one), one * expected, plan)
+    return trust.judge(own, Intervals(np.array(checks), one, one, one, one), one * expected, plan, 50)
 
 
 def test_each_look_warns():
