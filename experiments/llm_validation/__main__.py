@@ -69,7 +69,7 @@ def work(todo: Sequence[Run], home: Path, args: argparse.Namespace, until: float
     for place, run in enumerate(todo):
         if (home / run.name / "run.json").exists():
             continue
-        if time.monotonic() > until:
+        if runs.over(until):
             return False
         began = time.monotonic()
         try:

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
@@ -40,6 +41,13 @@ class OutOfTimeError(Exception):
     """The time of this piece of work is over; what was done is kept."""
 
 
+def over(until: float) -> bool:
+    """Whether the time is over, by the clock of the first process, so that all of them stop together."""
+    said = [time.monotonic() > until]
+    broadcast_object_list(said)
+    return said[0]
+
+
 class Watch(TrainerCallback):
     """Saves and stops when the time is over, and marks checkpoints that are whole."""
 
@@ -48,7 +56,7 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the trainer."""
-        if time.monotonic() > self.until and state.global_step < state.max_steps:
+        if over(self.until) and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from experiments.llm_validation.plan import ALGORITHMS, Setting
 
 EDUCATION = {"steps": 1000, "batch": 64, "rate": 4e-3, "width": 64, "layers": 2}
 RUNG_1 = Setting(
-    rung=1, tasks=("free", "chain", "padded"), algorithms=tuple(ALGORITHMS), seeds=5, steps=60, prompts=8,
+    rung=1, tasks=("free", "padded"), algorithms=tuple(ALGORITHMS), seeds=5, steps=60, prompts=8,
     generations=4, rate=1e-4, pool=400, items=48, save=30, education=EDUCATION,
 )  # fmt: skip
 RUNG_2 = Setting(
@@ -31,6 +31,6 @@ def setting(rung: int, quick: bool, large: bool = False) -> Setting:
         return full
     small = {**EDUCATION, "steps": 3, "batch": 8, "width": 16, "layers": 1}
     return full.but(
-        tasks=full.tasks[:: 2 if rung == 1 else 1], seeds=2, steps=2, prompts=2, generations=2, pool=4, items=3,
+        seeds=2, steps=2, prompts=2, generations=2, pool=4, items=3,
         samples=4, save=1, education=small if rung == 1 else {},
     )  # fmt: skip

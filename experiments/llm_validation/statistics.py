@@ -117,13 +117,10 @@ def binomial_rest(chance: Any, samples: int) -> float:
 
 
 def detectable(noise: Spread, seeds: int, items: int) -> float:
-    """The minimum detectable effect of a grid of so many seeds and items: found with probability `POWER`.
-
-    Raises:
-        ValueError: fewer than two seeds or items.
-    """
+    """The minimum detectable effect of a grid of so many seeds and items: found with probability `POWER`; NaN with one
+    seed or one item, which have no interval."""
     if min(seeds, items) < 2:
-        raise ValueError(f"{seeds} seeds and {items} items: two of each at least")
+        return float("nan")
     rest = noise.rest**2 / (seeds * items)
     own: Sequence[tuple[float, int]] = (
         (noise.seed**2 / seeds + rest, seeds - 1),
