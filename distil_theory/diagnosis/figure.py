@@ -13,6 +13,8 @@ COLOURS = {RAISES: "#0072B2", LOWERS: "#D55E00", UNDECIDED: "#666666"}
 GREY = "#BBBBBB"
 PAIR = ("#0072B2", "#D55E00")
 MOST_TOKENS = 12
+WIDE = 10.0
+"""So many times the median: beyond it the axis becomes logarithmic."""
 
 
 def draw(d: Diagnosis, path: Path) -> Path:
@@ -57,15 +59,21 @@ def _forest(axes: Any, rates: list[Rate], d: Diagnosis) -> None:
         else:
             axes.plot([low * s, high * s], [at, at], color=colour, lw=5, solid_capstyle="butt")
     axes.axvline(0, color="0.6", lw=0.8, zorder=0)
-    axes.set_xlim(min(ends) - margin, max(ends) + margin)
+    typical = float(np.median(np.abs(reliable))) if reliable else 0.0
+    if 0 < WIDE * typical < np.abs(ends).max():  # one rate would press all others onto the line at zero
+        axes.set_xscale("symlog", linthresh=typical, linscale=2)
+        axes.set_xlim(*(np.array([min(ends), max(ends)]) * 1.3))
+    else:
+        axes.set_xlim(min(ends) - margin, max(ends) + margin)
     axes.set_yticks(y, [r.title.split(", =")[0] for r in rates])
     for tick, r in zip(axes.get_yticklabels(), rates, strict=True):
         tick.set_color(COLOURS.get(r.verdict, "#999999"))
     axes.set_xlabel("change of the mean reward per unit step, divided by f''(1)")
     axes.set_title(f"what a small step does, {100 * d.level:g} % intervals", loc="left")
     words = [*COLOURS.items(), ("not to be trusted", GREY)]
-    for i, (word, colour) in enumerate(words):
-        axes.annotate(word, (1, 1 - i * 0.07), xycoords="axes fraction", ha="right", va="top", color=colour, fontsize=7)
+    for (word, colour), x in zip(words, (0, 0.18, 0.38, 0.66), strict=True):
+        where = {"xy": (x, 0), "xycoords": "axes fraction", "xytext": (0, -36), "textcoords": "offset points"}
+        axes.annotate(word, **where, color=colour, fontsize=7)
 
 
 def _positions(axes: Any, pair: list[Rate]) -> None:
@@ -80,7 +88,8 @@ def _positions(axes: Any, pair: list[Rate]) -> None:
     axes.axhline(0, color="0.6", lw=0.8, zorder=0)
     axes.set_xlabel("position of the token")
     axes.set_title("which positions carry it", loc="left")
-    axes.legend(frameon=False, fontsize=7)
+    axes.margins(y=0.45)  # room for the names
+    axes.legend(frameon=False, fontsize=7, loc="upper right")
 
 
 def _tokens(axes: Any, pair: list[Rate]) -> None:
