@@ -32,5 +32,5 @@ def setting(rung: int, quick: bool, large: bool = False) -> Setting:
     small = {**EDUCATION, "steps": 3, "batch": 8, "width": 16, "layers": 1}
     return full.but(
         seeds=2, steps=2, prompts=2, generations=2, pool=4, items=3,
-        samples=4, save=1, education=small if rung == 1 else {},
+        samples=4, save=2, education=small if rung == 1 else {},
     )  # fmt: skip
