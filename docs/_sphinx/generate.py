@@ -51,8 +51,9 @@ def generate(app: Sphinx) -> None:
 
 def untitled(app: Sphinx, name: str, source: list[str]) -> None:
     """The tables of the benchmarks have no title of their own."""
-    if name == "benchmarks/results/results":
-        source[0] = f"# The latest numbers\n\n{source[0]}"
+    if name.startswith("benchmarks/results/"):
+        title = ": ".join(["The latest numbers", *name.split("/")[2:-1]])
+        source[0] = f"# {title}\n\n{source[0]}"
 
 
 def front_door(app: Sphinx, error: Exception | None) -> None:
