@@ -18,6 +18,7 @@ LEVELS = {
     "local": ("local", C["blue"], "o"),
     "clipped": ("prefix-weighted, clipped", C["sky"], "D"),
     "sequence": ("whole sequence", C["vermillion"], "s"),
+    "full": ("full gradient", C["purple"], "P"),
     "euclidean": ("plain gradient", C["green"], "^"),
 }
 FAULTS = {
