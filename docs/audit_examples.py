@@ -6,7 +6,6 @@ all an adapter is. The functions of TRL are imported when they are called, so th
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # its usual name
+import true_output
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -267,15 +267,6 @@ def table(rows: list[tuple[str, Loss]]) -> str:
     return "\n".join([*head, *(row(name, audit(loss)) for name, loss in rows)])
 
 
-def put(page: str, name: str, text: str) -> str:
-    """The page with this text between its two marks."""
-    places = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-    found, times = re.subn(places, lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL)
-    if times != 1:
-        raise ValueError(f"{PAGE.name} has {times} places for {name}")
-    return found
-
-
 def parts(with_trl: bool = True) -> dict[str, str]:
     """What belongs between the marks of the page."""
     found = {name: table(rows) for name, rows in TABLES.items() if with_trl or name != "trl"}
@@ -285,10 +276,7 @@ def parts(with_trl: bool = True) -> dict[str, str]:
 def main() -> None:
     """Write the page, and the picture in it."""
     torch.set_num_threads(1)
-    page = PAGE.read_text(encoding="utf-8")
-    for name, text in parts().items():
-        page = put(page, name, text)
-    PAGE.write_text(page, encoding="utf-8")
+    true_output.write(PAGE, parts())
     audit(clamped_ratio).figure(PICTURE)
 
 

@@ -8,7 +8,6 @@ and with what steps of the network really do.
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import true_output
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -112,12 +112,6 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
         plt.close(figure)
 
 
-def put(page: str, name: str, text: str) -> str:
-    """The page with what stands between the comments `name` replaced."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    return re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: f"{begin}{text}\n{end}", page, flags=re.DOTALL)
-
-
 def parts() -> tuple[dict[str, str], pd.DataFrame, pd.DataFrame]:
     """What the page shows, the log, and the comparison."""
     (here,) = educated(CASE)
@@ -135,10 +129,7 @@ def main() -> None:
     said, log, rows = parts()
     log.to_parquet(LOG, index=False, compression="zstd")
     draw(rows, PICTURE)
-    page = PAGE.read_text(encoding="utf-8")
-    for name, text in said.items():
-        page = put(page, name, text)
-    PAGE.write_text(page, encoding="utf-8")
+    true_output.write(PAGE, said)
 
 
 if __name__ == "__main__":

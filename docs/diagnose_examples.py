@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import true_output
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -78,21 +79,9 @@ def parts() -> dict[str, str]:
     return {name: f"```text\n{text}\n```" for name, text in texts.items()}
 
 
-def put(page: str, name: str, text: str) -> str:
-    """The page with this text between its two marks."""
-    places = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-    found, times = re.subn(places, lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL)
-    if times != 1:
-        raise ValueError(f"{PAGE.name} has {times} places for {name}")
-    return found
-
-
 def main() -> None:
     """Write the page, and the picture in it."""
-    page = PAGE.read_text(encoding="utf-8")
-    for name, text in parts().items():
-        page = put(page, name, text)
-    PAGE.write_text(page, encoding="utf-8")
+    true_output.write(PAGE, parts())
     sampled().figure(PICTURE)
 
 

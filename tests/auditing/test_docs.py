@@ -1,9 +1,6 @@
 """The page about audits shows true output, and its adapter works."""
 
-import importlib.util
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,33 +8,23 @@ import torch
 from distil_theory import audit
 from distil_theory import divergences as core
 from distil_theory.worst_case import safe_gap
-
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+from tests import pages
 
 
 @pytest.fixture(scope="module")
 def examples():
-    spec = importlib.util.spec_from_file_location("audit_examples", DOCS / "audit_examples.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
     torch.set_num_threads(1)
-    return module
-
-
-def rounded(text):
-    """Measured numbers to two digits: other processors round otherwise."""
-    return re.sub(r"[-+]?\d+\.\d+(e[-+]\d+)?", lambda m: f"{float(m[0]):.1e}", text)
+    return pages.script("audit_examples")
 
 
 def test_the_page_shows_what_an_audit_finds(examples):
-    page = examples.PAGE.read_text(encoding="utf-8")
-    for name, text in examples.parts(with_trl=False).items():
-        assert rounded(examples.put(page, name, text)) == rounded(page), f"run python docs/audit_examples.py: {name}"
+    pages.assert_true(examples, examples.parts(with_trl=False))
 
 
 def test_the_adapter_of_the_page_works():
-    code = re.search(r"```python\n(def mine.*?)```", (DOCS / "audit.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    code = re.search(r"```python\n(def mine.*?)```", (pages.DOCS / "audit.md").read_text(encoding="utf-8"), re.DOTALL)[
+        1
+    ]
     scope = {"torch": torch}
     exec(code, scope)
     found = audit(scope["mine"], expect="forward_kl", expect_reduction="token_mean")
@@ -64,7 +51,7 @@ def test_the_losses_of_an_installed_trl(examples):
 
 
 def test_the_safe_gaps_of_the_decision_page():
-    page = (DOCS / "choose_a_loss.md").read_text(encoding="utf-8")
+    page = (pages.DOCS / "choose_a_loss.md").read_text(encoding="utf-8")
     gaps = [safe_gap(d, *r) for r in ((0.5, 2), (0.1, 10)) for d in (core.REVERSE_KL, core.JENSEN_SHANNON)]
     assert [f"{gap:.2g}" for gap in gaps] == ["0.058", "0.029", "0.48", "0.26"]
     assert "better by 0.058, JS and Hellinger by 0.029; in `[1/10, 10]` by 0.48 and 0.26" in page

@@ -1,10 +1,5 @@
 """The page with a worked example shows what the shipped log says, and what is true of the network that wrote it."""
 
-import importlib.util
-import re
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,18 +7,13 @@ import torch
 
 from distil_theory import diagnose
 from experiments.diagnosis.games import Game
-
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+from tests import pages
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("diagnose_example", DOCS / "diagnose_example.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
     torch.set_num_threads(1)
-    return module
+    return pages.script("diagnose_example")
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +21,8 @@ def parts(example):
     return example.parts()
 
 
-def rounded(text):
-    """Measured numbers to two digits: other processors round otherwise."""
-    return re.sub(r"[-+]?\d+\.\d+(e[-+]\d+)?", lambda m: f"{float(m[0]):.1e}", text)
-
-
 def test_the_page_shows_what_the_script_finds(example, parts):
-    page = example.PAGE.read_text(encoding="utf-8")
-    for name, text in parts[0].items():
-        assert f"<!-- {name} -->\n" in page
-        assert rounded(example.put(page, name, text)) == rounded(page), f"run python docs/diagnose_example.py: {name}"
+    pages.assert_true(example, parts[0])
 
 
 def test_the_shipped_log_is_the_one_of_the_page(example, parts):
