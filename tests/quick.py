@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import matplotlib.pyplot as plt
 import pandas as pd
 
 from experiments import harness
@@ -36,6 +37,20 @@ def killed_and_taken_up(command, jobs, out, pieces):
     assert len(kept) >= pieces
     subprocess.run(again, check=True, **silent)
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
+
+
+def assert_nothing_cut_off(heights, tables, slack=0.0):
+    """Every drawing, of which the height is given, lies inside its picture, up to so many inches."""
+    with plt.rc_context(harness.STYLE):
+        for drawing, height in heights.items():
+            figure = plt.figure(figsize=(6.75, height))
+            drawing(figure, tables)
+            box = figure.get_tightbbox()  # inches
+            plt.close(figure)
+            assert box.x0 >= -slack, drawing
+            assert box.y0 >= -slack, drawing
+            assert box.x1 <= 6.75 + slack, drawing
+            assert box.y1 <= height + slack, drawing
 
 
 def assert_noticed(violated, tables, name, column, rows, value, words):

@@ -3,7 +3,6 @@
 import json
 import sys
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +13,13 @@ from distil_theory.diagnosis import rates
 from distil_theory.diagnosis.tally import Tally
 from experiments import harness
 from experiments.diagnosis import coverage, draw, faults, games, logs, truth, verdicts
-from tests.quick import assert_empty_tables_noticed, assert_noticed, killed_and_taken_up, quick_run
+from tests.quick import (
+    assert_empty_tables_noticed,
+    assert_nothing_cut_off,
+    assert_noticed,
+    killed_and_taken_up,
+    quick_run,
+)
 
 TABLES = ("cells", "counts", "thresholds", "needed", "checks")
 RUN = """
@@ -138,16 +143,7 @@ def test_the_games_of_the_two_sets_are_different_ones():
 
 
 def test_panels_lie_inside_their_pictures(finished):
-    with plt.rc_context(harness.STYLE):
-        for drawing, height in draw.HEIGHTS.items():
-            figure = plt.figure(figsize=(6.75, height))
-            drawing(figure, finished[2])
-            box = figure.get_tightbbox()  # inches
-            plt.close(figure)
-            assert box.x0 >= 0, drawing
-            assert box.y0 >= 0, drawing
-            assert box.x1 <= 6.75, drawing
-            assert box.y1 <= height, drawing
+    assert_nothing_cut_off(draw.HEIGHTS, finished[2])
 
 
 def test_violations_are_noticed(finished):

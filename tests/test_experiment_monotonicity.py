@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import joblib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from distil_theory import instances, objectives, solve
 from distil_theory.divergences import BY_NAME
 from experiments import harness, monotonicity, monotonicity_plots
+from tests.quick import assert_nothing_cut_off
 
 pytestmark = pytest.mark.long
 
@@ -169,18 +169,8 @@ def test_other_settings_are_other_work(monkeypatch, tmp_path):
 
 
 def test_nothing_is_cut_off(finished):
-    panels = {name: (figure, table) for name, (figure, table, _) in monotonicity_plots.PANELS.items()}
-    with plt.rc_context(harness.STYLE):
-        for name, (drawing, table) in panels.items():
-            height = monotonicity_plots.PANELS[name][2]
-            figure = plt.figure(figsize=(6.75, height))
-            drawing(figure, finished[2][table])
-            box = figure.get_tightbbox()  # inches
-            plt.close(figure)
-            assert box.x0 >= 0, name
-            assert box.y0 >= 0, name
-            assert box.x1 <= 6.75, name
-            assert box.y1 <= height, name
+    for drawing, table, height in monotonicity_plots.PANELS.values():
+        assert_nothing_cut_off({drawing: height}, finished[2][table])
 
 
 def test_a_killed_run_leaves_no_litter(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import sys
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +10,8 @@ import pytest
 from distil_theory import objectives, success
 from distil_theory.divergences import FORWARD_KL, JENSEN_SHANNON, REVERSE_KL
 from distil_theory.spec import Bandit
-from experiments import harness
 from experiments.pass_at_n import draw, exact, random_prompts, sampled, students, verdicts
-from tests.quick import killed_and_taken_up, quick_run
+from tests.quick import assert_nothing_cut_off, killed_and_taken_up, quick_run
 
 TABLES = ("ends", "curves", "crossing", "random_curves", "training", "crossing_random", "modes", "same", "em",
           "estimators", "votes")  # fmt: skip
@@ -188,16 +186,7 @@ def test_seeds_are_pooled_and_pieces_the_same_everywhere():
 
 
 def test_nothing_is_cut_off(finished):
-    with plt.rc_context(harness.STYLE):
-        for drawing, height in draw.HEIGHTS.items():
-            figure = plt.figure(figsize=(6.75, height))
-            drawing(figure, finished[2])
-            box = figure.get_tightbbox()  # inches
-            plt.close(figure)
-            assert box.x0 >= 0, drawing
-            assert box.y0 >= 0, drawing
-            assert box.x1 <= 6.75, drawing
-            assert box.y1 <= height, drawing
+    assert_nothing_cut_off(draw.HEIGHTS, finished[2])
 
 
 def test_violations_are_noticed(finished):

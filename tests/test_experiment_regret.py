@@ -3,7 +3,6 @@
 import json
 import sys
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +11,13 @@ from distil_theory import instances, solve
 from experiments import harness
 from experiments.regret import __main__ as command
 from experiments.regret import cumulative, draw, drifting, failures, horizons, problems, slopes, statistics, verdicts
-from tests.quick import assert_empty_tables_noticed, assert_noticed, killed_and_taken_up, quick_run
+from tests.quick import (
+    assert_empty_tables_noticed,
+    assert_nothing_cut_off,
+    assert_noticed,
+    killed_and_taken_up,
+    quick_run,
+)
 
 TABLES = ("cumulative", "slopes", "slopes_curves", "slopes_mean", "chain", "confidence", "drift", "drift_time",
           "horizon", "horizon_exact", "horizon_growth", "failures")  # fmt: skip
@@ -330,14 +335,4 @@ def test_seeds_are_pooled(tables):
 
 
 def test_nothing_is_cut_off(finished):
-    for drawing, height in draw.HEIGHTS.items():
-        with plt.rc_context(harness.STYLE):
-            figure = plt.figure(figsize=(6.75, height))
-            drawing(figure, tables=finished[2])
-            figure.canvas.draw()
-            box = figure.get_tightbbox()
-            assert box.x0 > -0.02, drawing.__name__
-            assert box.y0 > -0.02, drawing.__name__
-            assert box.x1 < 6.77, drawing.__name__
-            assert box.y1 < height + 0.02, drawing.__name__
-            plt.close(figure)
+    assert_nothing_cut_off(draw.HEIGHTS, finished[2])

@@ -3,7 +3,6 @@
 import json
 from itertools import product
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +12,7 @@ from scipy.special import comb
 from experiments import harness, sequential_curves, sequential_plots
 from experiments import sequential_monotonicity as experiment
 from experiments import sequential_sweeps as sweeps
-from tests.quick import assert_empty_tables_noticed, quick_run
+from tests.quick import assert_empty_tables_noticed, assert_nothing_cut_off, quick_run
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]  # the quick run may share its processor
 TABLES = ("horizon", "steps", "curves", "curve_marks", "safe_gaps", "failures", "feedback", "band", "needed")
@@ -245,14 +244,4 @@ def test_a_violation_fails_the_run(monkeypatch, tables, tmp_path):
 
 
 def test_nothing_is_cut_off(finished):
-    for drawing, height in sequential_plots.PANELS.values():
-        with plt.rc_context(harness.STYLE):
-            figure = plt.figure(figsize=(6.75, height))
-            drawing(figure, finished[2])
-            figure.canvas.draw()
-            box = figure.get_tightbbox()
-            assert box.x0 > -0.02, drawing.__name__
-            assert box.y0 > -0.02, drawing.__name__
-            assert box.x1 < 6.77, drawing.__name__
-            assert box.y1 < height + 0.02, drawing.__name__
-            plt.close(figure)
+    assert_nothing_cut_off(dict(sequential_plots.PANELS.values()), finished[2], slack=0.02)
