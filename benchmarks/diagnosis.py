@@ -107,9 +107,9 @@ WORK: dict[str, Callable[[Path], float]] = dict(zip(CONTENDERS, (ours, peer), st
 
 def work(contender: str, path: str) -> None:
     """Print the result, the seconds and the peak of memory in bytes: what the fresh interpreter is asked."""
-    import pandas  # noqa: F401
+    import pandas  # noqa: F401  # before the clock starts
 
-    import distil_theory.diagnosis  # noqa: F401
+    import distil_theory.diagnosis  # noqa: F401  # likewise
 
     start = time.process_time()
     found = WORK[contender](Path(path))

@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from distil_theory import checker
-from distil_theory.auditing import command
+from distil_theory.auditing import command as auditing
 from distil_theory.claims import ledger
 from distil_theory.diagnosis import command as diagnosis
 from distil_theory.explorer import server
 from distil_theory.report import command as report
+
+COMMANDS: tuple[tuple[str, Any, str], ...] = (
+    ("verify", ledger, "verify the claims: derivations, instances, certificates"),
+    ("audit", auditing, "find out what a loss really computes"),
+    ("report", report, "verify the claims and write a referee report, HTML and PDF"),
+    ("diagnose", diagnosis, "what logged rollouts say: would a small step raise the reward?"),
+    ("explore", server, "drag a student and an expert, see what a step does"),
+)
+"""Name, module with `add_arguments` and `main`, and what it is for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,21 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = commands.add_parser("check", help="re-verify certificates")
     check.add_argument("files", nargs="+", metavar="FILE")
     check.set_defaults(run=lambda options: checker.main(options.files))
-    verify = commands.add_parser("verify", help="verify the claims: derivations, instances, certificates")
-    ledger.add_arguments(verify)
-    verify.set_defaults(run=ledger.main)
-    audit = commands.add_parser("audit", help="find out what a loss really computes")
-    command.add_arguments(audit)
-    audit.set_defaults(run=command.main)
-    written = commands.add_parser("report", help="verify the claims and write a referee report, HTML and PDF")
-    report.add_arguments(written)
-    written.set_defaults(run=report.main)
-    diagnose = commands.add_parser("diagnose", help="what logged rollouts say: would a small step raise the reward?")
-    diagnosis.add_arguments(diagnose)
-    diagnose.set_defaults(run=diagnosis.main)
-    explore = commands.add_parser("explore", help="drag a student and an expert, see what a step does")
-    server.add_arguments(explore)
-    explore.set_defaults(run=server.main)
+    for name, module, purpose in COMMANDS:
+        command = commands.add_parser(name, help=purpose)
+        module.add_arguments(command)
+        command.set_defaults(run=module.main)
     options = parser.parse_args(arguments)
     return int(options.run(options))
 

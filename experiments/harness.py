@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import platform
 import shutil
 import sys
@@ -26,9 +25,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 from PIL import Image
+from rich.table import Table
 
 import distil_theory
-from distil_theory import parallel
+from distil_theory import files, parallel
 from distil_theory.divergences import BY_NAME
 from distil_theory.parallel import console
 
@@ -134,15 +134,8 @@ def run_tasks(function: Callable[..., Any], tasks: Sequence[tuple], args: argpar
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path on the same disk as `path` that takes its place when the block succeeds."""
     (path.parent / CACHE).mkdir(exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent / CACHE, prefix=UNFINISHED, suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with files.replacing(path, path.parent / CACHE, UNFINISHED) as temporary:
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_table(table: pd.DataFrame, path: Path, **read: Any) -> pd.DataFrame:
@@ -246,6 +239,16 @@ def gaps(
             if infinite and column not in (may_be_infinite or {}).get(name, ()):
                 out.append(f"there is an infinite number in column {column} of the table {name}")
     return out
+
+
+def answers(heading: str, rows: Sequence[tuple[str, ...]]) -> Table:
+    """What an experiment found, in words: rows of `question, found, panel`, or with the `claim` before them."""
+    table = Table(title=heading, show_lines=True)
+    for column in ("claim", "question", "found", "panel")[-len(rows[0]) :]:
+        table.add_column(column, no_wrap=column in ("claim", "panel"))
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def conclude(

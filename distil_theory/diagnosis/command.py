@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -37,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the report; the exit status as in the epilogue."""
+    from distil_theory import files
     from distil_theory.diagnosis import diagnose
     from distil_theory.diagnosis.report import NOT_IDENTIFIED
     from distil_theory.divergences import BY_NAME, named
@@ -56,9 +56,7 @@ def main(options: argparse.Namespace) -> int:
         )
         verdict = found.verdict(options.objective) if options.objective else None
         if options.json:
-            partial = Path(f"{options.json}.part")
-            partial.write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
-            os.replace(partial, options.json)
+            files.write(Path(options.json), json.dumps(found.as_dict(), indent=1) + "\n")
         if options.figure:
             found.figure(options.figure)
     except (ValueError, OSError) as error:

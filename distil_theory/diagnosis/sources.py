@@ -23,6 +23,7 @@ Columns = dict[str, pa.Array]
 TRUTH = {"True": "true", "False": "false"}
 """As pandas writes them."""
 UNFIT = pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError
+"""What Arrow raises at a value that no column can hold with the others."""
 
 
 def chunks(rollouts: Any, names: Mapping[str, str] | None = None) -> Iterator[Columns]:

@@ -39,7 +39,7 @@ class Instance(_Problem):
     names: Names
     world: Any
 
-    def __new__(  # noqa: D102
+    def __new__(  # noqa: D102  # the class says what it takes
         cls, name: str, mdp: TabularMDP, student: Array, expert: Array, exposes: str, names: Names, world: Any = None
     ) -> Instance:
         made = super().__new__(cls, name, mdp, student, expert, exposes)

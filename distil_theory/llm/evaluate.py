@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 
 from distil_theory import success, validate
+from distil_theory.llm import models
 from distil_theory.llm.tasks import Task
 from distil_theory.llm.tasks.base import Row
 
@@ -123,8 +124,7 @@ def sample(
 
 def stop_tokens(tokenizer: Any, stop: str, vocabulary: int) -> torch.Tensor:
     """Which tokens end a completion, `(vocab,)` booleans: all whose text contains `stop`, also two newlines in one."""
-    words = tokenizer.batch_decode([[i] for i in range(min(vocabulary, len(tokenizer)))])
-    found = torch.tensor([stop in word for word in words])
+    found = torch.tensor([stop in word for word in models.token_texts(tokenizer)[:vocabulary]])
     return torch.nn.functional.pad(found, (0, vocabulary - len(found)))
 
 
@@ -205,7 +205,7 @@ def summary(table: pd.DataFrame, attempts: Sequence[int] = (1, 2, 4, 8, 16)) -> 
     found: list[tuple[str, int, Any]] = [
         ("avg", k, success.estimate_avg_at_n(right, k).value),
         ("best", k, success.estimate_best_at_n(right, k).value),
-        ("maj", k, np.array([_majority(group, k) for group in groups])),
+        ("maj", k, np.array([majority(group, k) for group in groups])),
         *(("pass", n, success.estimate_pass_at_n(correct, k, n).value) for n in attempts if n <= k),
         *((name, 1, np.array([g[name].mean() for g in groups])) for name in ("length", "entropy", "ended")),
     ]
@@ -216,7 +216,7 @@ def summary(table: pd.DataFrame, attempts: Sequence[int] = (1, 2, 4, 8, 16)) -> 
     return pd.DataFrame(lines, columns=["metric", "n", "value", "standard_error"])
 
 
-def _majority(group: pd.DataFrame, k: int) -> float:
+def majority(group: pd.DataFrame, k: int) -> float:
     """Maj@k of one item: its most frequent final answer, ties broken at random."""
     votes = group.groupby("vote", sort=False)["right"].agg(["size", "first"])
     return float(success.estimate_maj_at_n(votes["size"].to_numpy(), votes["first"].to_numpy(float), k).value)

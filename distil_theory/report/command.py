@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
-import tempfile
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
+from distil_theory import files
 from distil_theory.claims import ledger
 from distil_theory.claims.latex import broken
 from distil_theory.parallel import console
@@ -54,16 +52,16 @@ def main(args: argparse.Namespace) -> int:
     found = ledger.examine(claims, args)
     command = shlex.join(["python", "-m", "distil_theory", *sys.argv[1:]])
     fields = contents.contents(found, folder, command, began, perf_counter() - start)
-    files: dict[str, str | bytes] = {"report.html": documents.as_html(fields)}
+    written: dict[str, str | bytes] = {"report.html": documents.as_html(fields)}
     if printable:
-        files["report.pdf"] = documents.as_pdf(fields)
-    files["report.json"] = json.dumps(ledger.as_json(*found[:3], found.instances, found.seed), indent=1) + "\n"
-    files |= {f"certificates/{one.name}": one.text for one in fields["certificates"] if one.text}
-    files["checker.py"] = (resources.files("distil_theory") / "checker.py").read_text(encoding="utf-8")
-    for name, content in files.items():
-        _write(args.out / name, content)
+        written["report.pdf"] = documents.as_pdf(fields)
+    written["report.json"] = json.dumps(ledger.as_json(*found[:3], found.instances, found.seed), indent=1) + "\n"
+    written |= {f"certificates/{one.name}": one.text for one in fields["certificates"] if one.text}
+    written["checker.py"] = (resources.files("distil_theory") / "checker.py").read_text(encoding="utf-8")
+    for name, content in written.items():
+        files.write(args.out / name, content)
     console.print(ledger.table(found.claims, found.verdicts, found.checked))
-    console.print(f"Report: {', '.join(str(args.out / name) for name in files if name.startswith('report'))}")
+    console.print(f"Report: {', '.join(str(args.out / name) for name in written if name.startswith('report'))}")
     return 0 if found.good else 1
 
 
@@ -85,16 +83,3 @@ def _prepare(folder: Path) -> None:
     except OSError as error:
         raise ValueError(f"cannot write {folder}: {error}") from None
     ledger.writable(folder / "report.html")
-
-
-def _write(path: Path, content: Any) -> None:
-    """Under another name first, which then takes the place of `path`."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

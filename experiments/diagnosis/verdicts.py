@@ -33,7 +33,7 @@ def _missing(t: Tables) -> list[str]:
     needed = {
         "cells that do not warn": (~held_out["warns"]).any(),
         "cells that warn": held_out["warns"].any(),
-        "rates of every level": {"local", "clipped", "sequence", "euclidean"}
+        "rates of every level": {"local", "clipped", "sequence", "full", "euclidean"}
         <= set(held_out["rate"].str.partition("/")[0]),
         "logs with unlisted tails": (held_out["form"] == "top").any(),
         "every fault": set(faults.FAULTS) <= set(t["checks"]["fault"]),
@@ -105,9 +105,4 @@ def summary(t: Tables) -> Table:
         ("Is a teacher noticed that read the verdict on this very answer?", ", ".join(
             f"{notice['own verdict', n]:.0%} of the logs of {n}" for n in rollouts), "e"),
     )  # fmt: skip
-    table = Table(title="Can one trust a diagnosis?", show_lines=True)
-    for heading in ("question", "found", "panel"):
-        table.add_column(heading, no_wrap=heading == "panel")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return harness.answers("Can one trust a diagnosis?", rows)

@@ -114,9 +114,4 @@ def summary(t: Tables) -> Table:
         ("15", "unclipped path weights against the local gradient: better from how many rollouts on?",
          "\n".join(rollouts), "j"),
     )  # fmt: skip
-    table = Table(title="Does it pay to look ahead?", show_lines=True)
-    for heading in ("claim", "question", "found", "panel"):
-        table.add_column(heading, no_wrap=heading in ("claim", "panel"))
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return harness.answers("Does it pay to look ahead?", rows)

@@ -137,7 +137,9 @@ def educated(
         adam.step()
         adam.zero_grad()
         falling.step()
-    unfinished = folder.with_name(f"{folder.name}-unfinished")
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    return unfinished.rename(folder)
+
+    def write(where: Path) -> None:
+        model.save_pretrained(where)
+        tokenizer.save_pretrained(where)
+
+    return models.atomically(folder, write)

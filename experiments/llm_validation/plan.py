@@ -49,7 +49,7 @@ class Setting:
         teacher: whose network reads it: `"base"`, the student before training; `"ema"`; `"live"`.
         shots: solved examples in a prompt of rung 2.
         pool: training problems, which come again after an epoch.
-    items, samples: of an evaluation.
+        items, samples: of an evaluation.
         watch: evaluations in between, after so many steps each (0: none).
         save: steps between checkpoints.
         trainer: further options of `DistILConfig`, the same for all runs.

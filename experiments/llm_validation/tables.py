@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from distil_theory import success
+from distil_theory.llm import evaluate
 from experiments.harness import Tables
 from experiments.llm_validation import statistics
 from experiments.llm_validation.plan import REFERENCE, Run, Setting
@@ -41,10 +42,8 @@ def by_item(completions: pd.DataFrame, attempts: Sequence[int] = ATTEMPTS) -> pd
     rows = []
     for item, own in completions.groupby("item", sort=False):
         k, right = len(own), int(own["right"].sum())
-        votes = own.assign(vote=own["vote"].fillna("").astype(str)).groupby("vote")["right"].agg(["size", "max"])
-        majority = success.estimate_maj_at_n(votes["size"].to_numpy()[:, None], votes["max"].to_numpy(float), k)
         passed = {f"pass_{n}": float(success.estimate_pass_at_n([right], k, n).value[0]) for n in attempts if n <= k}
-        rows.append({"item": item, "samples": k, "right": right, "avg": right / k, "maj": float(majority.value[0]),
+        rows.append({"item": item, "samples": k, "right": right, "avg": right / k, "maj": evaluate.majority(own, k),
                      "best": float(right > 0), **passed, "length": own["length"].mean(),
                      "entropy": own["entropy"].mean(), "ended": own["ended"].mean(),
                      "worked": own["completion"].map(worked).mean()})  # fmt: skip

@@ -159,9 +159,4 @@ def summary(t: Tables) -> Table:
          f"unbiased; the plug-in estimate of Pass@32 is {estimates.loc[('pass', 32), 'naive']:.4f}, the truth "
          f"{estimates.loc[('pass', 32), 'exact']:.4f}; Maj@N falls where the mode is wrong", "e"),
     )  # fmt: skip
-    table = Table(title="Who wins if one may try N times?", show_lines=True)
-    for heading in ("claim", "question", "found", "panel"):
-        table.add_column(heading, no_wrap=heading in ("claim", "panel"))
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return harness.answers("Who wins if one may try N times?", rows)

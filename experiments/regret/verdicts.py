@@ -248,9 +248,4 @@ def summary(t: Tables) -> Table:
          f"DAgger earns {last.loc['dagger', 'return']:.3f} (limit 3/8), cloning {last.loc['clone', 'return']:.3f} "
          f"(1/2), the expert and the best student 1; KL per round stays at {last.loc['dagger', 'kl']:.2f}", "f"),
     )  # fmt: skip
-    table = Table(title="What distributional DAgger costs while it learns (claim 11)", show_lines=True)
-    for heading in ("question", "found", "panel"):
-        table.add_column(heading, no_wrap=heading == "panel")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return harness.answers("What distributional DAgger costs while it learns (claim 11)", rows)

@@ -69,7 +69,7 @@ def test_who_comes_second_takes_what_is_there(tmp_path):
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "theirs").touch()
 
-    assert models._atomically(tmp_path / "model", slow) == tmp_path / "model"
+    assert models.atomically(tmp_path / "model", slow) == tmp_path / "model"
     assert sorted(os.listdir(tmp_path)) == ["model"]
     assert os.listdir(tmp_path / "model") == ["theirs"]
 

@@ -227,7 +227,7 @@ def test_an_old_report_stays_whole_if_a_new_one_cannot_take_its_place(tmp_path, 
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(command.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="no space"):
         run(tmp_path, "teaching")
     assert (tmp_path / "report.html").read_text() == "old"

@@ -67,7 +67,6 @@ class DistILConfig(GRPOConfig):
     stop: str | None = _say(None, "Characters that end a completion, as the end token does.")
     shared_prefix: bool = _say(True, "Read a prompt once for all its completions.")
     rollout_log: str | None = _say(None, "File (JSON lines) to which each rollout is written.")
-
     rollout_top_k: int | None = _say(None, "How many of the teacher's likeliest tokens the log has at each place.")
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
+from distil_theory.llm import models
 from distil_theory.llm.training.batch import padded
 from distil_theory.llm.training.packing import Ids
 
@@ -28,7 +29,7 @@ def tokens_with(characters: str, tokenizer: Any) -> list[int]:
     """
     if not characters.isascii():
         raise ValueError(f"stop is {characters!r}: expected ASCII characters, others may be spread over tokens")
-    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    texts = models.token_texts(tokenizer)
     for character in characters:
         if not any(character in text for text in texts):
             raise ValueError(f"stop has {character!r}: no token of the vocabulary contains it")

@@ -38,7 +38,7 @@ class DistILTrainer(GRPOTrainer):
 
     _tag_names = ["trl", "distil"]  # noqa: RUF012  # as TRL declares it
     _name = "DistIL"
-    _paper = {"title": "Reinforcement Learning from Rich Feedback with Distributional DAgger", "id": "2606.05152"}  # noqa: RUF012
+    _paper = {"title": "Reinforcement Learning from Rich Feedback with Distributional DAgger", "id": "2606.05152"}  # noqa: RUF012  # likewise
     objective: Objective | None
     eos_token_ids: list[int]
     _step: int
