@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
 
 def test_every_run_is_there_and_every_file_of_the_manifest(finished):
     out, printed, found = finished
-    own = settings.setting(1, quick=True).but(tasks=("free",))
+    own = settings.setting("rung1", quick=True).but(tasks=("free",))
     manifest = json.loads((out / "llm_validation_rung1.json").read_text())
     assert manifest["settings"]["unfinished"] == []
     for name in manifest["files"]:
@@ -132,7 +132,23 @@ def test_the_second_rung_computes_in_half_precision(tmp_path):
     assert manifest["settings"]["settings"]["dtype"] == "bfloat16"
 
 
+def test_new_seeds_judge_what_the_first_ones_found(tmp_path):
+    with command.console.capture() as printed:
+        command.main(command_line(tmp_path, "--rung", "2", "--again", "--set", "algorithms=local_ce,reverse_kl"))
+    found = read(tmp_path, "2_again")
+    assert "violated" not in printed.get()
+    assert set(found["runs"]["seed"]).isdisjoint(range(settings.RUNG_2.seeds))
+    assert set(found["runs"]["task"]) == {"dimensions_steps"}
+    judged = found["predictions"].set_index("prediction")
+    assert list(judged.index) == ["reverse KL ahead of local", "reverse KL is sharper"]
+    after = found["items"].query("phase == 'after'").groupby("algorithm")["avg"].mean()
+    assert judged["value"].iloc[0] == pytest.approx(after["reverse_kl"] - after["local_ce"])
+    assert judged["expected"].iloc[0] == "higher"
+
+
 def test_bad_options(tmp_path):
+    with pytest.raises(SystemExit, match="--again: it belongs to --rung 2"):
+        command.main(["--quick", "--out", str(tmp_path), "--again"])
     for change, words in (("colour=red", "is no NAME=VALUE"), ("steps=many", "'many' is no value of steps")):
         with pytest.raises(SystemExit, match=words):
             command.main(["--quick", "--out", str(tmp_path), "--set", change])
@@ -247,7 +263,7 @@ def test_lessons_are_right_lines_of_training_problems(name):
 
 
 def test_a_student_is_the_same_whenever_it_is_educated(tmp_path):
-    small = {**settings.setting(1, quick=True).education, "steps": 2}
+    small = {**settings.setting("rung1", quick=True).education, "steps": 2}
     weights = []
     for place in ("a", "b"):
         folder = education.educated(tmp_path / place, "free", 0, "answer", **small)

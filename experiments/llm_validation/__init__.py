@@ -1,6 +1,6 @@
 r"""The reduced-scale validation on language models: do the predictions of the tables hold where everything is sampled?
 
-    python -m experiments.llm_validation --rung 1|2 [--device cpu|cuda] [--quick] [--model DIR] [--minutes M] ...
+    python -m experiments.llm_validation --rung 1|2 [--again] [--device cpu|cuda] [--quick] [--model DIR] ...
 
 Rung 0 (`experiments.llm_bridge`) knew every expectation. Here nothing is known but samples. *Rung 1* is a small
 transformer from scratch that writes digit by digit, educated by supervised learning with and without feedback in its
@@ -10,7 +10,8 @@ and judged on the same held-out items, 16 answers each, drawn with the same seed
 
 A run is an algorithm, a task and a seed. Runs are done seed by seed, so that whatever is finished is a whole smaller
 table; a run saves its weights, optimiser and random numbers every few steps and goes on from there. `--minutes` ends a
-piece of work in time; the same command goes on. Tables, `llm_validation_rung<n>_<name>.csv`:
+piece of work in time; the same command goes on. `--rung 2 --again` runs its longer task with new seeds, to see whether
+they say what the first ones said. Tables, `llm_validation_rung<n>_<name>.csv`:
 
 * `power`: the minimum detectable effect, computed *before* the grid (`--power`), from binomial noise and a pilot;
 * `curves`: success, length, entropy and loss of every training step;

@@ -37,7 +37,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What this experiment has beyond the others."""
     parser.add_argument("--rung", type=int, choices=(1, 2), default=1, help="1: from scratch, 2: SmolLM2 (default 1)")
     parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)")
-    parser.add_argument("--large", action="store_true", help="rung 2 on a graphics card: more tasks, algorithms, steps")
+    more = parser.add_mutually_exclusive_group()
+    more.add_argument("--large", action="store_true", help="rung 2 on a graphics card: more tasks and steps")
+    more.add_argument("--again", action="store_true", help="rung 2, its longer task with new seeds")
     parser.add_argument("--model", type=Path, help="rung 2: checkpoint folder (default: SmolLM2-135M-Instruct)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="save and stop after so long; call again")
     parser.add_argument("--only", help="comma-separated algorithms: leave the others to another process")
@@ -116,14 +118,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     check_device(args.device)
     PartialState(cpu=args.device == "cpu")  # one for all: processes of `accelerate launch` or `torchrun`
-    if args.large and args.rung != 2:
-        raise SystemExit("argument --large: it belongs to --rung 2")
-    own = changed(settings.setting(args.rung, args.quick, args.large), args.set)
-    name = f"llm_validation_{'large' if args.large else f'rung{args.rung}'}"
+    if (args.large or args.again) and args.rung != 2:
+        raise SystemExit(f"argument --{'large' if args.large else 'again'}: it belongs to --rung 2")
+    which = "large" if args.large else f"rung{args.rung}" + "_again" * args.again
+    own = changed(settings.setting(which, args.quick), args.set)
+    name = f"llm_validation_{which}"
     home = args.out / harness.CACHE / name
     if args.quick and args.rung == 2 and args.model is None:
         args.model = models.tiny(home / "tiny", 0, width=16, layers=1)
-    grid = ordered(own, range(args.seed, args.seed + own.seeds * args.seeds))
+    first = args.seed + settings.FIRST_SEED.get(which, 0)
+    grid = ordered(own, range(first, first + own.seeds * args.seeds))
     trial = power.pilot(own, 2 if args.quick else settings.PILOT_SEEDS[args.rung])
     least = args.out / f"{name}_power.csv"
     if not least.exists():
@@ -140,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     mine = [run for run in grid if not args.only or run.algorithm in args.only.split(",")]
     complete = work(mine, home, args, until)
     if PartialState().is_main_process:
-        conclude(name, args, own, grid, home, pd.read_csv(least))
+        conclude(which, args, own, grid, home, pd.read_csv(least))
     return None if complete else unfinished(grid, home)
 
 
@@ -152,7 +156,7 @@ def unfinished(todo: Sequence[Run], home: Path) -> None:
 
 
 def conclude(
-    name: str, args: argparse.Namespace, own: Setting, grid: Sequence[Run], home: Path, least: pd.DataFrame
+    which: str, args: argparse.Namespace, own: Setting, grid: Sequence[Run], home: Path, least: pd.DataFrame
 ) -> None:
     """Tables, pictures and manifest of what is finished."""
     found = tables.collected(home, grid)
@@ -162,15 +166,16 @@ def conclude(
     found |= {
         "metrics": tables.metrics(found["items"]),
         "paired": pairs,
-        "predictions": tables.foretold(found["items"], least, own),
+        "predictions": tables.foretold(found["items"], least, own, predictions.of(which)),
         "power": least,
     }
     told: dict[str, Any] = {
         "rung": args.rung, "device": args.device, "settings": asdict(own), "threads": torch.get_num_threads(),
         "unfinished": [run.name for run in grid if not (home / run.name / "run.json").exists()],
         "hours": round(found["runs"]["seconds"].sum() / 3600, 3),
-        "predictions": {p.name: p.why for p in predictions.PREDICTIONS},
+        "predictions": {p.name: p.why for p in predictions.of(which)},
     }  # fmt: skip
+    name = f"llm_validation_{which}"
     harness.conclude(name, args, found, plots.draw(name, own), told, summary, violated)
 
 

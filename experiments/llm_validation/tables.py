@@ -16,7 +16,7 @@ from distil_theory.llm import evaluate
 from experiments.harness import Tables
 from experiments.llm_validation import statistics
 from experiments.llm_validation.plan import REFERENCE, Run, Setting
-from experiments.llm_validation.predictions import PREDICTIONS, Prediction
+from experiments.llm_validation.predictions import Prediction
 from experiments.llm_validation.runs import PHASES
 
 ATTEMPTS = (1, 2, 4, 8, 16)
@@ -139,11 +139,13 @@ def paired(items: pd.DataFrame, minus: str = REFERENCE) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def foretold(items: pd.DataFrame, power: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+def foretold(
+    items: pd.DataFrame, power: pd.DataFrame, setting: Setting, predictions: Sequence[Prediction]
+) -> pd.DataFrame:
     """What was predicted, what was found, and whether that decides it."""
     least = power[power["source"] == "stated"].set_index(["task", "metric"])["detectable"]
     rows = []
-    for p in PREDICTIONS:
+    for p in predictions:
         for task in setting.tasks:
             if not p.about(task, setting):
                 continue
