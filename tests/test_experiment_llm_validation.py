@@ -140,7 +140,9 @@ def test_new_seeds_judge_what_the_first_ones_found(tmp_path):
     assert set(found["runs"]["seed"]).isdisjoint(range(settings.RUNG_2.seeds))
     assert set(found["runs"]["task"]) == {"dimensions_steps"}
     judged = found["predictions"].set_index("prediction")
-    assert list(judged.index) == ["reverse KL ahead of local", "reverse KL is sharper"]
+    asked = ["reverse KL ahead of local", "reverse KL is sharper"]
+    assert list(judged.index) == [*asked, "reverse KL is ahead by sharpness", "reverse KL knows no more"]
+    assert judged["detectable"].notna().all()
     after = found["items"].query("phase == 'after'").groupby("algorithm")["avg"].mean()
     assert judged["value"].iloc[0] == pytest.approx(after["reverse_kl"] - after["local_ce"])
     assert judged["expected"].iloc[0] == "higher"
@@ -203,12 +205,15 @@ def test_verdicts_need_an_interval_and_a_detectable_difference():
 
 def test_metrics_of_an_item_by_hand():
     answers = pd.DataFrame({"item": ["x"] * 4, "vote": ["7", "7", "8", ""], "right": [1.0, 1, 0, 0],
-                            "length": [1, 2, 3, 6], "entropy": 0.5, "ended": True,
+                            "length": [1, 2, 3, 6], "entropy": 0.5, "ended": True, "log_prob": [-3.0, -1, -2, -9],
                             "completion": [" 3+4=7", "....=7", "8", ""]})  # fmt: skip
     (row,) = tables.by_item(answers).to_dict("records")
     assert row["worked"] == 0.25
     assert (row["avg"], row["maj"], row["best"], row["length"]) == (0.5, 1.0, 1.0, 3.0)
     assert row["pass_2"] == pytest.approx(1 - 1 / 6)
+    assert (row["likeliest"], row["untapped"]) == (1.0, 0.5)
+    (row,) = tables.by_item(answers.assign(log_prob=[-3.0, -2, -1, -9])).to_dict("records")
+    assert (row["likeliest"], row["untapped"]) == (0.0, -0.5)
 
 
 # --- training

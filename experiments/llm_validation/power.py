@@ -20,9 +20,12 @@ from experiments.llm_validation.plan import Run, Setting, ordered
 from experiments.llm_validation.statistics import Spread
 
 FIRST_SEED = 100
-ASSUMED = {name: (0.05, 0.15) for name in ("avg", "length", "entropy", "worked")}
+ONE_BIT, COIN = ("likeliest", "untapped"), 0.45
+"""What hangs on one answer to each item, and the deviation of a difference in a cell: the largest that the first seeds
+of rung 2 had, where fair coins in both algorithms would have `sqrt(1/2)`."""
+ASSUMED = {name: (0.05, 0.15) for name in ("avg", "length", "entropy", "worked", *ONE_BIT)}
 """Standard deviations of a difference between seeds and between items: of a share; of the mean length and entropy."""
-SHARES = ("avg", "worked")
+SHARES = ("avg", "worked", *ONE_BIT)
 
 
 def pilot(setting: Setting, seeds: int) -> list[Run]:
@@ -48,8 +51,10 @@ def table(home: Path, setting: Setting, runs: Sequence[Run], trained: bool) -> p
         answers = pd.concat(read, keys=list(wheres), names=["seed"])
         answers["avg"], answers["worked"] = answers["right"], answers["completion"].map(tables.worked).astype(float)
         for metric in ASSUMED:
-            within = answers.groupby(["seed", "item"])[metric].var(ddof=1).mean()
-            rest = float(np.sqrt(2 * within / setting.samples))
+            rest = COIN
+            if metric not in ONE_BIT:
+                within = answers.groupby(["seed", "item"])[metric].var(ddof=1).mean()
+                rest = float(np.sqrt(2 * within / setting.samples))
             scale = 1.0 if metric in SHARES else float(answers[metric].mean())
             seed_sd, item_sd = (x * scale for x in ASSUMED[metric])
             source, found = "assumed", Spread(seed_sd, item_sd, rest)

@@ -76,6 +76,12 @@ AGAIN = (
     Prediction("Jensen-Shannon ahead of local", "3, 13", "jensen_shannon", "local_ce", "avg", "higher",
                "it lies between the forward and the reverse KL, and reverse KL was ahead; seen in rung 1, undecided"),
     Prediction("prefix weights", "2, 15", "prefix", "local_ce", "avg", "none", "they changed nothing in rung 1"),
+    Prediction("reverse KL is ahead by sharpness", "12", "reverse_kl", "local_ce", "untapped", "lower",
+               "of 16 answers the likeliest was right as often; what differed was how often it is written"),
+    Prediction("GRPO is ahead by sharpness", "12", "grpo", "local_ce", "untapped", "lower", "the same"),
+    Prediction("reverse KL knows no more", "12", "reverse_kl", "local_ce", "likeliest", "none", "the same"),
+    Prediction("GRPO knows no more", "12", "grpo", "local_ce", "likeliest", "none", "the same"),
+    Prediction("the trap costs knowledge", "10c, 18", "ce_to_go", "local_ce", "likeliest", "lower", _SEEN),
 )  # fmt: skip
 """Of what was seen before, for new seeds."""
 

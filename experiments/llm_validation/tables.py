@@ -37,13 +37,16 @@ def by_item(completions: pd.DataFrame, attempts: Sequence[int] = ATTEMPTS) -> pd
     """One row per item: right answers, Pass@N, Maj@k and Best@k of its `k` answers, mean length and entropy.
 
     Answers are right or wrong, so Best@k is Pass@k; Maj@k is the chance that the most frequent vote is right, ties
-    being broken by a fair draw.
+    being broken by a fair draw. `likeliest`: whether the answer that the student itself finds likeliest is right, and
+    `untapped` what that is above the mean: success that the student has and that sampling at temperature 1 hides.
     """
     rows = []
     for item, own in completions.groupby("item", sort=False):
         k, right = len(own), int(own["right"].sum())
         passed = {f"pass_{n}": float(success.estimate_pass_at_n([right], k, n).value[0]) for n in attempts if n <= k}
+        likeliest = float(own["right"].iloc[own["log_prob"].to_numpy(float).argmax()])
         rows.append({"item": item, "samples": k, "right": right, "avg": right / k, "maj": evaluate.majority(own, k),
+                     "likeliest": likeliest, "untapped": likeliest - right / k,
                      "best": float(right > 0), **passed, "length": own["length"].mean(),
                      "entropy": own["entropy"].mean(), "ended": own["ended"].mean(),
                      "worked": own["completion"].map(worked).mean()})  # fmt: skip
@@ -92,7 +95,8 @@ def machine(told: dict[str, Any]) -> dict[str, Any]:
 
 FORETOLD = ("prediction", "claims", "task", "algorithm", "minus", "metric", "expected", "seeds", "value", "lower",
             "upper", "detectable", "verdict")  # fmt: skip
-METRICS = ("avg", "maj", "best", *(f"pass_{n}" for n in ATTEMPTS[1:-1]), "length", "entropy", "ended", "worked")
+METRICS = ("avg", "maj", "likeliest", "untapped", "best", *(f"pass_{n}" for n in ATTEMPTS[1:-1]), "length", "entropy",
+           "ended", "worked")  # fmt: skip
 
 
 def there(items: pd.DataFrame) -> list[str]:
