@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from distil_theory import efficiency, objectives, solve, updates
 from distil_theory import number_systems as ns
-from distil_theory import objectives, solve, updates
 from distil_theory.divergences import BY_NAME, CROSS_ENTROPY, FORWARD_KL, FDivergence
 from distil_theory.grammar import TEXT
 from distil_theory.number_systems import Array
@@ -40,6 +40,7 @@ class Case(NamedTuple):
     eta: Any = None
     features: Sequence[Array] = ()
     objective: str = "local"
+    level: Any = None
 
     @property
     def step(self) -> tuple[Any, ...]:
@@ -58,7 +59,9 @@ class Case(NamedTuple):
         kept = kept or [feature * 0 for feature in self.features[:1]]  # a class that cannot move at all
         pi, star, *features = (ns.convert(x, "ball") for x in (self.student, self.expert, *kept))
         eta = None if self.eta is None else ns.convert(self.eta, "ball")[()]
-        return Case(self.mdp.convert("ball"), pi, star, self.divergence, self.geometry, eta, features, self.objective)
+        level = None if self.level is None else ns.convert(self.level, "ball")[()]
+        mdp = self.mdp.convert("ball")
+        return Case(mdp, pi, star, self.divergence, self.geometry, eta, features, self.objective, level)
 
     def direction(self) -> Array:
         """Of the logits, in the class that the features span if there are any."""
@@ -75,6 +78,11 @@ class Case(NamedTuple):
             return updates.first_order_change(self.mdp, self.student, self.direction())
         return objectives.improvement_rate(*self.step)
 
+    def efficiency(self) -> Any:
+        """`e |e|` of claim 21, minus `level`."""
+        move = updates.direction(*self.step)
+        return efficiency.of_direction(self.mdp, self.student, move, self.features).squared - self.level
+
     def change(self, move: Array | None = None) -> Any:
         """`J(pi_eta) - J(pi)`, along `move` if that is known already."""
         if self.geometry == "proximal":
@@ -86,7 +94,8 @@ class Case(NamedTuple):
 
 
 def signs(case: Case) -> dict[str, str]:
-    """The signs `"+"`, `"-"`, `"0"` of `gap`, `rate` and, with a step size, `change`, by the library's solver.
+    """The signs `"+"`, `"-"`, `"0"` of `gap`, `rate`, with a step size `change`, with a level `efficiency`, by the
+    library's solver.
 
     `"0"` is a rational zero; `"?"` says that 4096 bits decide no sign.
 
@@ -104,7 +113,7 @@ def signs(case: Case) -> dict[str, str]:
     if case.objective == "full cross-entropy" and case.divergence.h is not FORWARD_KL.h:
         raise ValueError(f"cross-entropy goes with forward_kl, not {case.divergence.name}")
     out = {}
-    for name in ("gap", "rate", "change")[: 2 if case.eta is None else 3]:
+    for name in ("gap", "rate", *["change"] * (case.eta is not None), *["efficiency"] * (case.level is not None)):
         try:
             out[name] = _sign(getattr(case, name)())
         except TypeError:  # not rational
@@ -140,6 +149,7 @@ def certificate(
     statement: str,
     features: Sequence[Array] | None = None,
     objective: str = "local",
+    level: Any = None,
 ) -> dict[str, Any]:
     """A certificate as a dictionary, ready for `text`; `checker` judges whether it is true.
 
@@ -147,10 +157,11 @@ def certificate(
         mdp, student, expert: rational, not a batch.
         f: the divergence in the grammar of the checker, such as `GENERATORS["reverse_kl"]`.
         geometry, eta: the step; `eta` is `None` unless `asserts` has a `change`.
-        asserts: the sign of `gap`, `rate`, `change`: one to three of them, from `signs`.
+        asserts: the sign of `gap`, `rate`, `change`, `efficiency`: one to four of them, from `signs`.
         claim, statement: a slug, and one line for a reader.
         features: `(H,O,A)` each, of a restricted class (`updates.project`).
         objective: one of `OBJECTIVES`.
+        level: what the signed square of the efficiency is compared with, if `asserts` has it.
     """
     out = {
         "format": "distil_theory certificate",
@@ -170,7 +181,8 @@ def certificate(
         "asserts": [{"quantity": name, "sign": sign} for name, sign in asserts.items()],
     }
     out |= {} if features is None else {"features": [_texts(x) for x in features]}
-    return out | ({} if objective == "local" else {"objective": objective})
+    out |= {} if objective == "local" else {"objective": objective}
+    return out | ({} if level is None else {"efficiency": _texts(level)})
 
 
 def _texts(x: Any) -> Any:

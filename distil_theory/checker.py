@@ -3,7 +3,7 @@ r"""Is this certificate true? Read this file and judge: it needs the standard li
     python checker.py FILE...        exit 0 if every file is verified, else 1, with one line and the reason for each
 
 A certificate is a student `pi` and an expert `pi*` (h, s, a) in a finite-horizon decision problem, all in rationals, a
-divergence `D_f = sum_a pi(a) f(u_a)`, `u = pi*/pi`, `f` an expression in `u`, and the signs of one to three numbers:
+divergence `D_f = sum_a pi(a) f(u_a)`, `u = pi*/pi`, `f` an expression in `u`, and the signs of one to four numbers:
 
     gap     J(pi*) - J(pi): is the expert better?
     rate    dJ/d eta at eta = 0 of a step on the local loss (the occupancy d held fixed) that moves the logits by
@@ -16,6 +16,8 @@ divergence `D_f = sum_a pi(a) f(u_a)`, `u = pi*/pi`, `f` an expression in `u`, a
               full                h(u) - C, with C(h,s,a) the sum of D_f expected later: the gradient through d, too
               full cross-entropy  the same with C of -sum_a pi* log pi; for f = u * log(u)
     change  J(new) - J(pi), new = pi exp(eta x)/Z, or (pi + eta E[pi*|o])/(1 + eta): the proximal step of f = u * log(u)
+    efficiency  e |e| minus the number `efficiency` of the file, where e = rate/(|x| |A|), what x takes of the best
+              direction A = E[Q - V | o, a], with features projected as x is, and |y|^2 = <y, y> of the centred y
 
 Arithmetic is exact (`fmpq`) for rationals of at most TALL bits; else in rigorous balls (`arb`) of ever more bits until
 every sign is decided. "0" is accepted only for an exact zero. At an exact zero of `abs` its derivative counts as 0
@@ -46,9 +48,9 @@ ZERO, ONE, NAN = fmpq(0), fmpq(1), arb.nan()
 TOP = dict.fromkeys(("version", "eta", "mdp", "student", "expert", "asserts"), "")  # keys, and patterns of texts
 TOP |= {"format": "distil_theory certificate", "claim": "[a-z0-9_]{1,60}", "statement": "[^\n]{1,1000}"}
 TOP |= {"geometry": "natural|euclidean|proximal", "divergence": f"[^\n]{{1,{TEXT}}}"}
-OPTIONAL = {"features": "", "objective": "weighted|full|full cross-entropy"}
+OPTIONAL = {"features": "", "objective": "weighted|full|full cross-entropy", "efficiency": ""}
 MDP = dict.fromkeys(("horizon", "transition", "reward", "initial", "observation"), "")
-ASSERT = {"quantity": "gap|rate|change", "sign": "[-+0]"}
+ASSERT = {"quantity": "gap|rate|change|efficiency", "sign": "[-+0]"}
 
 
 class Refused(Exception):  # noqa: N818  # a verdict, not a mishap
@@ -263,6 +265,9 @@ def read(data: bytes) -> SimpleNamespace:
     p.asserts = {item["quantity"]: item["sign"] for item in c["asserts"]}
     demand(len(p.asserts) == len(c["asserts"]), "asserts repeats a quantity")
     p.eta = None if c["eta"] is None else array(c["eta"], (), "eta")
+    p.efficiency = array(c["efficiency"], (), "efficiency") if "efficiency" in c else None
+    there = (p.efficiency is not None) == ("efficiency" in p.asserts)
+    demand(there, "efficiency is a number where an efficiency is asserted, else there is none")
     demand((p.eta is not None) == ("change" in p.asserts), "eta is a number where a change is asserted, else null")
     demand(p.eta is None or p.eta > 0, "eta is not positive")
     closed = p.eta is None or p.geometry != "proximal" or text == "u * log(u)"
@@ -328,6 +333,7 @@ def quantities(p: SimpleNamespace) -> dict[str, Any]:
     def inner(y: Any, z: Any) -> Any:
         return dot(dot(weight[k], y[k], z[k]) for k in seen)
 
+    best = advantage = pooled(lambda h, s, a: p.reward[h][s][a] + after[h][s][a] - v[h][s])
     x = centred(pooled(lambda h, s, a: w[h][s] * f[star[h][s][a] / pi[h][s][a]][2] - future[h][s][a]))
     if p.geometry == "euclidean":
         x = {k: [w * t for w, t in zip(weight[k], x[k], strict=True)] for k in seen}
@@ -340,13 +346,16 @@ def quantities(p: SimpleNamespace) -> dict[str, Any]:
                 z = {k: [lean(s - share * t) for s, t in zip(z[k], other[k], strict=True)] for k in seen}
             if sign(size := inner(z, z)):  # else it adds nothing to those before it
                 basis.append((z, size))
-        shares = [inner(x, z) / size for z, size in basis]
-        x = {k: [dot(shares, (z[k][a] for z, _ in basis)) for a in range(A)] for k in seen}
+        shares = [[inner(y, z) / size for z, size in basis] for y in (x, advantage)]
+        x, best = ({k: [dot(c, (z[k][a] for z, _ in basis)) for a in range(A)] for k in seen} for c in shares)
 
-    advantage = pooled(lambda h, s, a: p.reward[h][s][a] + after[h][s][a] - v[h][s])
     teacher = pooled(lambda h, s, a: star[h][s][a])
     now, theirs = (dot(p.initial, values(p, policy, p.reward)[0][0]) for policy in (pi, star))
     found = {"gap": theirs - now, "rate": inner(x, advantage)}
+    if p.efficiency is not None:
+        lengths = inner(y := centred(x), y) * inner(best, best)
+        demand(sign(lengths), "there is no efficiency: nothing moves, or nothing can be gained")
+        found["efficiency"] = found["rate"] * abs(found["rate"]) - p.efficiency * lengths
     if p.eta is not None:
         new = dict[Any, Any]()
         for k, old in seen.items():

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distil_theory import instances
+from distil_theory import experts, instances
 from distil_theory import number_systems as ns
 from distil_theory.certify import DIVERGENCES, GENERATORS, Case, Instance, certificate, signs, text
 from distil_theory.counterexamples import smallest_counterexample
@@ -40,21 +40,26 @@ class Entry(NamedTuple):
     eta: str | None = None
     features: Any = ()
     objective: str = "local"
+    level: str | None = None
 
     def contents(self) -> dict[str, Any]:
         """The certificate; `ValueError` if the solver finds other signs than expected."""
         eta = None if self.eta is None else ns.convert(self.eta, "rational")[()]
         features = [ns.convert(x, "rational") for x in self.features]
-        case = Case(*self.instance, DIVERGENCES[self.divergence], self.geometry, eta, features, self.objective)
+        level = None if self.level is None else ns.convert(self.level, "rational")[()]
+        case = Case(*self.instance, DIVERGENCES[self.divergence], self.geometry, eta, features, self.objective, level)
         found = signs(case)
         if "".join(found.values()) != self.signs:
             raise ValueError(f"{self.file}: expected the signs {self.signs}, found {found}")
-        does = [{"+": "raises", "-": "lowers"}[sign] + " the return" for sign in self.signs[1:]]
+        does = [{"+": "raises", "-": "lowers"}[sign] + " the return" for sign in self.signs[1 : 2 + bool(self.eta)]]
         what = "full cross-entropy" if "cross" in self.objective else f"{self.objective} {self.divergence}"
         step = f"the expert is better, a small {self.geometry} step of {what.removeprefix('local ')} {does[0]}"
         says = f"{self.why}: {step}" + (f", one of size {self.eta} {does[1]}" if self.eta else "")
+        if self.level is not None:
+            than = {"+": "more than", "-": "less than", "0": "exactly"}[self.signs[-1]]
+            says += f"; the square of its efficiency is {than} {self.level}"
         f, some = GENERATORS[self.divergence], features or None
-        return certificate(*self.instance, f, self.geometry, eta, found, self.claim, says, some, self.objective)
+        return certificate(*self.instance, f, self.geometry, eta, found, self.claim, says, some, self.objective, level)
 
 
 def _bandit(reward: Any, student: Any, expert: Any, *initial: Any) -> Instance:
@@ -127,6 +132,7 @@ def gallery() -> Iterator[Entry]:
         if short:
             yield Entry(f"safe_step_{name}", "safe_steps", teaching, name, "+-+", "the one safe step size", eta=safe)
     yield from _many_steps()
+    yield from _efficiencies()
 
 
 def _two_steps(reward: Any, expert: Sequence[str]) -> Instance:
@@ -213,6 +219,70 @@ def _many_steps() -> Iterator[Entry]:
         yield Entry(what, "only_forward_kl", case["shown_program"], divergence, f"+{rate}", why)
     why = "a token MDP, the program shown begins with a rare token"
     yield Entry("unfamiliar_program", "local_improver", case["unfamiliar_program"], "forward_kl", "+-", why)
+
+
+def _taught(reward: Any, student: Any, *initial: Any, trust: str = "1") -> Instance:
+    """A bandit, or one of several contexts, whose expert is the student conditioned on success, trusted to a share."""
+    mdp, pi, _ = _bandit(reward, student, student, *initial)
+    t = ns.convert(trust, "rational")[()]
+    return mdp, pi, t * experts.success_conditioned(mdp, pi) + (1 - t) * pi
+
+
+def _efficiencies() -> Iterator[Entry]:
+    """Claim 21: what truthfully taught students take of the best direction."""
+    rewards, start = [["1", "0"], ["1", "0"]], ["1/10", "9/10"]
+    students = [["1/10", "9/10"], ["9/10", "1/10"]]
+    sharp, trusted = _taught(rewards, students, start), _taught(rewards, students, start, trust="9/10")
+    few, chances = [1, 499, 500], ["1", "1/100", "0"]
+    prompts = "truthful feedback, two prompts of success 1/10 and 9/10"
+
+    name, why = "best_direction", "truthful feedback, a bandit"
+    once = _taught(chances, [[few]])
+    yield Entry("efficiency_bandit", name, once, "forward_kl", "++0", why, level="1")
+    why = "truthful feedback, a bandit: the plain policy gradient"
+    yield Entry("plain_policy_gradient", name, once, "forward_kl", "++-", why, "euclidean", level="1/25")
+
+    name = "rare_success"
+    yield Entry("efficiency_sharp", name, sharp, "forward_kl", "++0", prompts, level="9/25")
+    rare = _taught(rewards, [["1/500", "499/500"], ["499/500", "1/500"]], ["1/500", "499/500"])
+    why = "truthful feedback, two prompts of success 1/500 and 499/500"
+    yield Entry("efficiency_rare", name, rare, "forward_kl", "++-", why, level="1/100")
+
+    name = "decided_at_once"
+    for divergence, sign, level in (
+        ("jensen_shannon", "+", "9/25"),
+        ("hellinger", "+", "9/25"),
+        ("total_variation", "0", "1"),
+        ("pearson_chi2", "-", "9/25"),
+    ):
+        yield Entry(f"efficiency_sharp_{divergence}", name, sharp, divergence, f"++{sign}", prompts, level=level)
+    why = f"{prompts}, trusted to nine tenths"
+    yield Entry("efficiency_sharp_reverse_kl", name, trusted, "reverse_kl", "+++", why, level="9/25")
+    equal = _taught(rewards, [["1/100", "99/100"], ["1/400", "399/400"]], ["1/2", "1/2"])
+    why = "truthful feedback, two prompts of success 1/100 and 1/400, plain gradient"
+    for divergence, sign in (("forward_kl", "+"), ("jensen_shannon", "-")):
+        what = f"efficiency_plain_{divergence}"
+        yield Entry(what, name, equal, divergence, f"++{sign}", why, "euclidean", level="19/20")
+    why = "truthful feedback, a bandit of three chances of success"
+    for divergence, student, reward, level in (
+        ("reverse_kl", [1, 10000, 989999], ["1", "1/1000000", "1/10000"], "1/100"),
+        ("jensen_shannon", [1, 100000, 899999], ["1", "1/10000", "1/1000000"], "1/100"),
+        ("pearson_chi2", [1, 500000, 499999], ["1", "1/100", "1/1000000"], "1/10"),
+    ):
+        case = _taught(reward, [[student]])
+        yield Entry(f"efficiency_chances_{divergence}", name, case, divergence, "++-", why, level=level)
+
+    name, weighted = "critic_in_disguise", "weighted"
+    yield Entry("efficiency_prompts", name, sharp, "forward_kl", "++0", prompts, objective=weighted, level="9/25")
+    p = np.array([[[[0, *start]] * 2] * 3] * 2, dtype=object)
+    pi = ns.convert([[["1/2", "1/2"]] * 3, [["1/2", "1/2"], *students]], "rational")
+    paid = [[["0", "0"]] * 3, [["0", "0"], *rewards]]
+    luck = TabularMDP(*(ns.convert(x, "rational") for x in (p, paid, ["1", "0", "0"])))
+    case = luck, pi, experts.success_conditioned(luck, pi)
+    why = "truthful feedback, luck decides between a success of 1/10 and one of 9/10"
+    yield Entry("efficiency_luck", name, case, "forward_kl", "++0", why, objective=weighted, level="9/25")
+    fork, why = _named(instances.risky_fork), "another teacher"
+    yield Entry("efficiency_fork", name, fork, "forward_kl", "++-", why, objective=weighted, level="1/8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -71,6 +71,8 @@ def test_the_gallery_says_what_the_theory_says():
     assert what["chance_ahead"] == ("truthful_lookahead", "+-")
     assert what["weighted"] == ("prefix_weights", "++")
     assert len([name for name in what if name.startswith("smallest")]) == 6
+    assert what["efficiency_sharp"] == ("rare_success", "++0")
+    assert what["plain_policy_gradient"] == ("best_direction", "++-")
 
 
 def test_an_unexpected_sign_stops_the_writing():
@@ -96,6 +98,16 @@ def test_signs_of_zero_and_of_what_nobody_decides():
     flat = Bandit(["1/3"] * 3)
     case = Case(flat, teaching.student, teaching.expert, DIVERGENCES["reverse_kl"])
     assert certify.signs(case) == {"gap": "0", "rate": "?"}
+
+
+def test_there_is_no_efficiency_without_anything_to_gain():
+    teaching, flat = instances.teaching_bandit(), Bandit(["1/3"] * 3)
+    case = Case(flat, teaching.student, teaching.expert, DIVERGENCES["forward_kl"], level=0)
+    with pytest.raises(ValueError, match="no efficiency: the policy gradient is zero"):
+        certify.signs(case)
+    case = case._replace(mdp=teaching.mdp, expert=teaching.student)
+    with pytest.raises(ValueError, match="no efficiency: the direction moves nothing"):
+        certify.signs(case)
 
 
 def test_features_of_another_geometry_are_refused():
@@ -124,11 +136,13 @@ def test_the_command_dispatches(tmp_path, capsys):
 # --- mutations -------------------------------------------------------------------------------------------------------
 
 
-def truth(c: dict[str, Any]) -> bool | None:
-    """Whether an undamaged certificate is true, by the library's exact solver; `None` where no sign was decided."""
+def truth(c: dict[str, Any]) -> bool | set[str]:
+    """Whether an undamaged certificate is true, by the exact solver of the library; or what that could not decide."""
     asserts = {item["quantity"]: item["sign"] for item in c["asserts"]}
     if (c["eta"] is not None) != ("change" in asserts) or Fraction(c["eta"] or 1) <= 0:
         return False  # by the rules of the format
+    if ("efficiency" in c) != ("efficiency" in asserts):
+        return False
     try:
         mdp = TabularMDP(
             *(ns.convert(c["mdp"][key], "rational") for key in ("transition", "reward", "initial")),
@@ -138,13 +152,14 @@ def truth(c: dict[str, Any]) -> bool | None:
         features = [ns.convert(x, "rational") for x in c.get("features", ())]
         pi, star = (ns.convert(c[who], "rational") for who in ("student", "expert"))
         divergence, objective = DIVERGENCES[NAMES[c["divergence"]]], c.get("objective", "local")
-        found = certify.signs(Case(mdp, pi, star, divergence, c["geometry"], eta, features, objective))
+        level = ns.convert(c["efficiency"], "rational")[()] if "efficiency" in c else None
+        found = certify.signs(Case(mdp, pi, star, divergence, c["geometry"], eta, features, objective, level))
     except ValueError:
         return False
     except TypeError:  # a proximal step without a closed form
         return False
     wrong = [name for name, sign in asserts.items() if found[name] not in (sign, "?")]
-    return False if wrong else None if any(found[name] == "?" for name in asserts) else True
+    return False if wrong else {name for name in asserts if found[name] == "?"} or True
 
 
 def rows(x: Any) -> list[list[str]]:
@@ -229,10 +244,18 @@ def swap_objective(c, rng):
         del c["objective"]
 
 
+def change_level(c, rng):
+    """Claim an efficiency, or another one, or none."""
+    c["asserts"] = [item for item in c["asserts"] if item["quantity"] != "efficiency"]
+    c["efficiency"] = str(Fraction(rng.randint(-4, 4), rng.randint(1, 40)))
+    if rng.random() < 0.9:
+        c["asserts"].append({"quantity": "efficiency", "sign": rng.choice("+-")})
+
+
 MEANING: list[Callable[[dict[str, Any], random.Random], None]] = [
     *(move_mass, change_number, change_reward, negate_rewards, permute, flip_sign, drop_assertion, swap_divergence),
     *(swap_geometry, change_eta, imitate, change_observation, change_features),
-    swap_objective,
+    *(swap_objective, change_level),
 ]
 
 
@@ -328,11 +351,11 @@ def test_mutations():
             change(c, rng)
         true, accepted = truth(c), verdict(certify.text(c).encode())
         where = [change.__name__ for change in changes], certify.text(c)
-        if true is None:  # the value is zero, or nearly: nobody may claim another sign
-            assert not accepted or all(item["sign"] == "0" for item in c["asserts"] if item["quantity"] != "gap"), where
+        if isinstance(true, set):  # the value is zero, or nearly: nobody may claim another sign
+            assert not accepted or all(item["sign"] == "0" for item in c["asserts"] if item["quantity"] in true), where
         else:
             assert accepted == true, where
-        seen[str(true)] += 1
+        seen[str(true) if isinstance(true, bool) else "undecided"] += 1
     assert seen["True"] > 2000, seen
     assert seen["False"] > 2000, seen
-    assert seen["None"] < 0.02 * MUTATIONS, seen
+    assert seen["undecided"] < 0.02 * MUTATIONS, seen

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx, fmpq
 
-from distil_theory import certify, checker, instances
+from distil_theory import certify, checker, efficiency, instances, updates
 from distil_theory import number_systems as ns
 from distil_theory.certify import DIVERGENCES, GENERATORS, Case
 from distil_theory.spec import TabularMDP
@@ -35,10 +35,10 @@ def drawn(seed, divergence, geometry, eta=None, features=0):
 def numbers(case, divergence, expected=("gap", "rate", "change")):
     """What the checker computes for the certificate of a case."""
     signs = {name: "+" for name in expected[: 2 if case.eta is None else 3]}
-    mdp, pi, star, _, geometry, eta, features, objective = case
-    c = certify.certificate(
-        mdp, pi, star, GENERATORS[divergence], geometry, eta, signs, "drawn", "drawn", features or None, objective
-    )
+    mdp, pi, star, _, geometry, eta, features, objective, level = case
+    signs |= {} if level is None else {"efficiency": "+"}
+    f, some = GENERATORS[divergence], features or None
+    c = certify.certificate(mdp, pi, star, f, geometry, eta, signs, "drawn", "drawn", some, objective, level)
     return checker.quantities(checker.read(certify.text(c).encode()))
 
 
@@ -94,3 +94,15 @@ def test_a_state_of_no_expectation_counts_for_nothing():
     fork = instances.risky_fork()
     case = Case(fork.mdp, fork.student, fork.expert, DIVERGENCES["pearson_chi2"])
     assert numbers(case, "pearson_chi2") == {"gap": case.gap(), "rate": case.rate()}
+
+
+@pytest.mark.parametrize(("geometry", "features"), [("natural", 0), ("natural", 2), ("euclidean", 0)])
+@pytest.mark.parametrize("objective", ["local", "weighted", "full"])
+def test_efficiencies_are_those_of_the_library_exactly(objective, geometry, features):
+    for seed, level in ((1, "0"), (2, "1/7"), (3, "-1/7")):
+        case = drawn(seed, "pearson_chi2", geometry, features=features)._replace(objective=objective, level=fmpq(0))
+        found = efficiency.of_direction(case.mdp, case.student, updates.direction(*case.step), case.features)
+        case = case._replace(level=ns.convert(level, "rational")[()])
+        size = found.moved * found.best
+        assert numbers(case, "pearson_chi2")["efficiency"] == size * case.efficiency()
+        assert case.efficiency() == found.squared - case.level

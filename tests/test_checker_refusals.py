@@ -15,6 +15,7 @@ GOOD = (GALLERY / "teaching_reverse_kl.json").read_text(encoding="utf-8")
 FINITE = (GALLERY / "safe_step_reverse_kl.json").read_text(encoding="utf-8")
 TWO_STATES = (GALLERY / "aliased.json").read_text(encoding="utf-8")
 RESTRICTED = (GALLERY / "restricted.json").read_text(encoding="utf-8")
+EFFICIENT = (GALLERY / "efficiency_sharp.json").read_text(encoding="utf-8")
 
 
 def changed(*path: Any, to: Any, base: str = GOOD) -> bytes:
@@ -35,7 +36,7 @@ def refused(data: bytes, reason: str) -> None:
         checker.check(data)
 
 
-@pytest.mark.parametrize("base", [GOOD, FINITE, TWO_STATES, RESTRICTED])
+@pytest.mark.parametrize("base", [GOOD, FINITE, TWO_STATES, RESTRICTED, EFFICIENT])
 def test_what_the_others_are_made_of_is_verified(base):
     assert checker.check(base.encode())
 
@@ -109,6 +110,8 @@ HEADER = [
     ("asserts", [{"quantity": "gap", "sign": 1}], "sign of an assertion"),
     ("asserts", [{"quantity": "gap", "sign": "+"}] * 2, "repeats a quantity"),
     ("asserts", [{"quantity": "change", "sign": "+"}], "eta is a number where a change"),
+    ("asserts", [{"quantity": "efficiency", "sign": "+"}], "efficiency is a number where an efficiency"),
+    ("efficiency", "1/2", "efficiency is a number where an efficiency"),
 ]
 
 
@@ -333,3 +336,15 @@ def test_objectives_that_do_not_go_with_the_rest():
     refused(json.dumps(entropy).encode(), r"cross-entropy goes with the divergence u \* log\(u\)")
     assert checker.read(json.dumps(entropy | {"divergence": "u * log(u)"}).encode()).objective == "full cross-entropy"
     refused(json.dumps(base | {"objective": "local"}).encode(), "objective of the certificate is not of the form")
+
+
+def test_efficiencies():
+    refused(changed("efficiency", to=..., base=EFFICIENT), "efficiency is a number where an efficiency")
+    for wrong in (None, 1, "18/50", ["9/25"]):
+        refused(changed("efficiency", to=wrong, base=EFFICIENT), "efficiency is not a canonical rational")
+    for other in ("359/1000", "361/1000", "-9/25"):
+        refused(changed("efficiency", to=other, base=EFFICIENT), "false: efficiency is .*, not of sign '0'")
+    student = json.loads(EFFICIENT)["student"]
+    refused(changed("expert", to=student, base=EFFICIENT), "no efficiency: nothing moves, or nothing can be gained")
+    flat = [[["1/2", "1/2"]] * 2]
+    refused(changed("mdp", "reward", to=flat, base=EFFICIENT), "no efficiency: nothing moves")

@@ -2,10 +2,13 @@
 
 from distil_theory.claims import (
     agreement,
+    best_direction,
     chance_lookahead,
     compatible_class,
     compounding_errors,
     covariance_rate,
+    critic_in_disguise,
+    decided_at_once,
     drifting_teacher,
     em_step,
     every_state,
@@ -26,6 +29,7 @@ from distil_theory.claims import (
     performance_difference,
     prefix_weights,
     proximal_mixture,
+    rare_success,
     return_regret,
     safe_horizon,
     safe_steps,
@@ -75,6 +79,10 @@ CHAPTERS = (
     truthful_lookahead,
     chance_lookahead,
     truthful_sets,
+    best_direction,
+    critic_in_disguise,
+    rare_success,
+    decided_at_once,
 )
 CLAIMS: tuple[Claim, ...] = tuple(chapter.CLAIM for chapter in CHAPTERS)
 

@@ -1,6 +1,6 @@
 """Wrong formulas, planted one at a time in a copy of the library: a named check of the ledger catches each.
 
-For twenty chapters they include, for each step, the very change that its `breaks` names.
+For twenty-four chapters they include, for each step, the very change that its `breaks` names.
 """
 
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 import distil_theory
 from distil_theory.claims import CLAIMS
-from tests.claims import planted_regret, planted_success
+from tests.claims import planted_efficiency, planted_regret, planted_success
 from tests.claims.planted import MARGIN, Checks
 
 pytestmark = pytest.mark.long
@@ -177,10 +177,12 @@ ERRORS = [
     ("a rate that rises", "claims/chance_lookahead.py", "return -rate / delta", "return rate / delta", "chance_lookahead", MARGIN),
     *planted_regret.ERRORS,
     *planted_success.ERRORS,
+    *planted_efficiency.ERRORS,
 ]  # fmt: skip
 COVERED = (
     "performance_difference", "covariance_rate", "forward_gap", "only_forward_kl", "two_actions", "natural_step",
     "mixture_policy", "safe_steps", "worst_loss", "chance_lookahead", *planted_regret.SLUGS, *planted_success.SLUGS,
+    *planted_efficiency.SLUGS,
 )  # fmt: skip
 
 

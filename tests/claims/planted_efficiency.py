@@ -1,0 +1,47 @@
+"""Wrong formulas of claim 21, for `test_planted_errors`: for each step what its `breaks` says, and for each margin."""
+
+from tests.claims.planted import MARGIN
+
+BEST, CRITIC, RARE, ONCE = SLUGS = "best_direction", "critic_in_disguise", "rare_success", "decided_at_once"
+ERRORS = [
+    # what is wrong, file, right, wrong, claim, the check that catches it (the beginning of a step, or the margin)
+    ("twice the direction", "updates.py", "ns.exp(move)\n", "ns.exp(2 * move)\n", BEST, "KL is"),
+    ("the last policy in the flow", "solve.py", "flow = d[h][:, None] * pi[h]", "flow = d[h][:, None] * pi[-1]", BEST,
+     "over an episode"),
+    ("pi squared in the flow", "point.py", "return self.occupancy[:, :, None] * self.pi",
+     "return self.occupancy[:, :, None] * self.pi**2", BEST, "the return"),
+    ("a plus for the minus", "claims/best_direction.py", "(x * K - R * y) ** 2", "(x * K + R * y) ** 2", BEST,
+     "2 (E x^2 E y^2"),
+    ("nothing projected", "efficiency.py", "if len(features):", "if not len(features):", BEST, "within a class"),
+    ("Q not centred", "efficiency.py", "return q - _mean(p, q)", "return q", BEST, "the natural"),
+    ("lengths without d", "efficiency.py", "flow = seen[:, :, None] * p", "flow = seen[:, :, None] * 0 + p", BEST, MARGIN),
+    ("weight ignored in Point.weighted", "point.py", "if self.weight is None", "if True", CRITIC, "weighted by V"),
+    ("pi/pi* in prefix_weights", "estimators.py", "ratio = rollouts.along(star / pi", "ratio = rollouts.along(pi / star",
+     CRITIC, "prefix ratios"),
+    ("the flow of another step in solve.forward", "solve.py", "flow = d[h][:, None] * pi[h]",
+     "flow = d[h][:, None] * pi[-1]", CRITIC, "what luck adds"),
+    ("Q/V without pi in experts", "experts/teachers.py", "return _bayes(mdp, pi, pi * q, privileged)",
+     "return _bayes(mdp, pi, q, privileged)", CRITIC, "E[G | s, z]"),
+    ("mean for the square", "claims/rare_success.py", "total(PI * R), total(PI * R**2)", "total(PI * R), total(PI * R)",
+     CRITIC, "the variance"),
+    ("A = Q", "solve.py", "return q - v[:, :, None]", "return q", CRITIC, "two coins"),
+    ("the teacher not weighted", "claims/critic_in_disguise.py", "(taught - mean, v * (taught - mean))",
+     "(taught - mean, taught - mean)", CRITIC, MARGIN),
+    ("Q/V without pi in experts", "experts/teachers.py", "return _bayes(mdp, pi, pi * q, privileged)",
+     "return _bayes(mdp, pi, q, privileged)", RARE, "the three sums"),
+    ("mean for the square", "claims/rare_success.py", "total(PI * R), total(PI * R**2)", "total(PI * R), total(PI * R)",
+     RARE, "E x^2"),
+    ("a b for 4 a b", "claims/rare_success.py", "- 4 * a * b * y", "- a * b * y", RARE, "Kantorovich"),
+    ("equal weights", "claims/rare_success.py", "first = (1 - high) / (2 - low - high) if", "first = (1 + 0 * low) / 2 if",
+     RARE, "two prompts"),
+    ("weight ignored in Point.weighted", "point.py", "if self.weight is None", "if True", RARE, "weights V^k"),
+    ("5 for 4", "claims/rare_success.py", "return 4 * low * high", "return 5 * low * high", RARE, MARGIN),
+    ("u = pi / pi*", "point.py", "divergence.h(self.star / self.pi)", "divergence.h(self.pi / self.star)", ONCE,
+     "one slope"),
+    ("c for x c' - c", "claims/decided_at_once.py", "falls = X * c.diff(X) - c", "falls = c", ONCE, "c/x"),
+    ("drop the factor 2", "claims/success_conditioned.py", "outer - 2 * cov", "outer - cov", ONCE, "covariances"),
+    ("psi x for psi c", "claims/decided_at_once.py", "(psi * c - psi_c)", "(psi * x - psi_c)", ONCE, "two covariances"),
+    ("a length that is not centred", "efficiency.py", "(x - _mean(p, x), before)", "(x, before)", ONCE, "reverse KL"),
+    ("the slope of Jensen-Shannon upside down", "divergences.py", "lambda u: ns.log((u + 1) / 2) / 2",
+     "lambda u: ns.log(2 / (u + 1)) / 2", ONCE, MARGIN),
+]  # fmt: skip
