@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -93,22 +95,77 @@ def test_a_run_that_is_killed_or_out_of_time_goes_on_to_the_same_tables(finished
     pieces, printed = 0, "are left"
     while "are left" in printed:
         with command.console.capture() as said:
-            command.main(command_line(tmp_path, *own, "--minutes", "0.00001"))
+            command.main(command_line(tmp_path, *own, "--minutes", "0.002"))
         printed, pieces = said.get(), pieces + 1
         assert pieces < 20
     assert pieces > 4
-    mine = read(tmp_path, 1)
+    assert_part(read(tmp_path, 1), found, ["local_ce", "grpo"])
+
+
+def assert_part(mine, found, algorithms):
+    """The same numbers as those of these algorithms in a larger grid."""
     for table in ("items", "curves"):
-        own_part, all_of_it = (t[t["task"] == "free"] for t in (mine[table], found[table]))
-        all_of_it = all_of_it[all_of_it["algorithm"].isin(["local_ce", "grpo"])]
+        part = found[table][found[table]["algorithm"].isin(algorithms)]
         order = ["algorithm", "seed", *(["phase", "item"] if table == "items" else ["step"])]
-        both = (t.sort_values(order).reset_index(drop=True) for t in (own_part, all_of_it))
+        both = (t.sort_values(order).reset_index(drop=True) for t in (mine[table], part))
         pd.testing.assert_frame_equal(*both, rtol=1e-9)
+
+
+def workers(running):
+    """Who works: children of the server that has imported everything."""
+    return [worker for server in psutil.Process(running.pid).children() for worker in server.children()]
+
+
+def one_is_at_work(home, running):
+    """Returns when a worker has written its first checkpoint."""
+    while not list(home.rglob("checkpoint-1/whole")) and running.poll() is None:
+        time.sleep(0.005)
+
+
+def test_workers_make_the_same_tables_though_one_is_killed(finished, tmp_path):
+    whole, _, found = finished
+    own = ["--rung", "1", "--set", "tasks=free", "--set", "algorithms=local_ce,grpo", "--set", "save=1"]
+    shutil.copy(whole / "llm_validation_rung1_power.csv", tmp_path)
+    home = tmp_path / harness.CACHE / "llm_validation_rung1"
+    running = start(command_line(tmp_path, *own, "--workers", "2"))
+    one_is_at_work(home, running)
+    workers(running)[0].kill()
+    said, errors = running.communicate(timeout=300)
+    assert running.returncode == 1, errors
+    assert "was ended by SIGKILL" in said
+    done = re.findall(r"/4 (\S+):", said)
+    assert 0 < len(done) == len(set(done)) < 5
+    with command.console.capture():
+        command.main(command_line(tmp_path, *own))
+    assert_part(read(tmp_path, 1), found, ["local_ce", "grpo"])
+    assert not list(tmp_path.rglob("checkpoint-*"))
+
+
+def test_workers_save_and_stop_when_their_parent_is_killed(finished, tmp_path):
+    shutil.copy(finished[0] / "llm_validation_rung1_power.csv", tmp_path)
+    home = tmp_path / harness.CACHE / "llm_validation_rung1"
+    long = ["--rung", "1", "--set", "tasks=free", "--set", "steps=5000", "--set", "save=1"]
+    running = start(command_line(tmp_path, *long, "--workers", "2"))
+    one_is_at_work(home, running)
+    orphans = workers(running)
+    running.kill()
+    assert len(orphans) == 2
+    assert not psutil.wait_procs(orphans, timeout=60)[1]
+    assert not list(home.rglob("run.json"))
+
+
+def test_what_is_claimed_is_nobody_elses(tmp_path):
+    with runs.claimed(tmp_path / "x", wait=False) as mine, runs.claimed(tmp_path / "x", wait=False) as again:
+        assert (mine, again) == (True, False)
+        with runs.claimed(tmp_path / "y", wait=False) as other:
+            assert other
+    with runs.claimed(tmp_path / "x", wait=True) as mine:
+        assert mine
 
 
 def start(argv, *launch):
     command = [sys.executable, *launch, "-m", "experiments.llm_validation", *argv]
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    silent = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=harness.ROOT, env={**os.environ, "ACCELERATE_USE_CPU": "true"}, **silent)
 
 
@@ -285,4 +342,6 @@ def test_runs_are_found_by_what_decides_them():
     assert run.fingerprint != plan.Run("grpo", "free", 0, settings.RUNG_1.but(steps=61)).fingerprint
     first = [r.seed for r in plan.ordered(settings.RUNG_2, range(3))]
     assert first == sorted(first)
+    one_task = [(r.task, r.seed) for r in plan.ordered(settings.LARGE, range(3))][:21]
+    assert one_task == [("dimensions_steps", seed) for seed in range(3) for _ in range(7)]
     assert {r.seed for r in power.pilot(settings.RUNG_1, 2)}.isdisjoint(range(100))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,15 +18,15 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from rich.table import Table
-from transformers.utils import logging as transformers_logging
 
 from distil_theory.llm import models
 from distil_theory.parallel import console
 from experiments import harness, llm_validation
 from experiments.harness import Tables
 from experiments.llm_bridge import check_device
-from experiments.llm_validation import plots, power, predictions, runs, settings, tables
+from experiments.llm_validation import plots, power, predictions, settings, tables, work
 from experiments.llm_validation.plan import Run, Setting, ordered
+from experiments.llm_validation.work import Work
 
 MINUTE = 60.0
 
@@ -42,6 +40,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     more.add_argument("--again", action="store_true", help="rung 2, its longer task with new seeds")
     parser.add_argument("--model", type=Path, help="rung 2: checkpoint folder (default: SmolLM2-135M-Instruct)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="save and stop after so long; call again")
+    parser.add_argument("--workers", type=int, default=1, help="runs side by side, on one device (default 1)")
     parser.add_argument("--only", help="comma-separated algorithms: leave the others to another process")
     parser.add_argument("--pilot", action="store_true", help="only the pilot and the table of detectable effects")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a setting")
@@ -64,25 +63,6 @@ def changed(setting: Setting, changes: Sequence[str]) -> Setting:
             raise SystemExit(f"argument --set: {text!r} is no value of {name}") from None
         setting = setting.but(**{name: value})
     return setting
-
-
-def work(todo: Sequence[Run], home: Path, args: argparse.Namespace, until: float) -> bool:
-    """Do the runs that are not finished; whether all of them are now."""
-    for place, run in enumerate(todo):
-        if (home / run.name / "run.json").exists():
-            continue
-        if runs.over(until):
-            return False
-        began = time.monotonic()
-        try:
-            runs.perform(run, home, args.device, args.model, until)
-        except runs.OutOfTimeError:
-            return False
-        gc.collect()  # trainers and their models hold on to each other
-        if PartialState().is_main_process:
-            console.print(f"{time.strftime('%H:%M:%S')} {place + 1}/{len(todo)} {run.name}: "
-                          f"{time.monotonic() - began:.0f} s")  # fmt: skip
-    return True
 
 
 def summary(saved: Tables) -> Table:
@@ -113,44 +93,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment; exit status 1 if something is wrong with the tables."""
     args = harness.command_line("llm_validation", (llm_validation.__doc__ or "").splitlines()[0], argv, options)
     until = time.monotonic() + args.minutes * MINUTE
-    transformers_logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch|transformers|trl")
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     check_device(args.device)
-    PartialState(cpu=args.device == "cpu")  # one for all: processes of `accelerate launch` or `torchrun`
+    work.settle(args.device)
     if (args.large or args.again) and args.rung != 2:
         raise SystemExit(f"argument --{'large' if args.large else 'again'}: it belongs to --rung 2")
+    if args.workers > 1 and PartialState().num_processes > 1:
+        raise SystemExit("argument --workers: processes that share each step cannot also share the runs")
     which = "large" if args.large else f"rung{args.rung}" + "_again" * args.again
     own = changed(settings.setting(which, args.quick), args.set)
-    name = f"llm_validation_{which}"
-    home = args.out / harness.CACHE / name
+    home = args.out / harness.CACHE / f"llm_validation_{which}"
     if args.quick and args.rung == 2 and args.model is None:
         args.model = models.tiny(home / "tiny", 0, width=16, layers=1)
     first = args.seed + settings.FIRST_SEED.get(which, 0)
     grid = ordered(own, range(first, first + own.seeds * args.seeds))
     trial = power.pilot(own, 2 if args.quick else settings.PILOT_SEEDS[args.rung])
-    least = args.out / f"{name}_power.csv"
-    if not least.exists():
-        train = settings.TRAINED_PILOT[args.rung]
-        if train and not work(trial, home, args, until):
-            return unfinished(trial, home)
-        if not train and PartialState().is_main_process:
-            for run in trial:
-                runs.begun(run, home, args.device, args.model)
-        if PartialState().is_main_process:
-            harness.save_table(power.table(home, own, trial, train), least)
-    if args.pilot:
-        return None
     mine = [run for run in grid if not args.only or run.algorithm in args.only.split(",")]
-    complete = work(mine, home, args, until)
-    if PartialState().is_main_process:
-        conclude(which, args, own, grid, home, pd.read_csv(least))
-    return None if complete else unfinished(grid, home)
+    least = args.out / f"llm_validation_{which}_power.csv"
+    todo = Work(own, home, args.device, args.model, until, trial, settings.TRAINED_PILOT[args.rung],
+                [] if args.pilot else mine, least)  # fmt: skip
+    died = work.side_by_side(todo, args.workers) if args.workers > 1 else work.labour(todo)
+    for said in died:
+        console.print(f"[bold red]failed:[/] {said}")
+    if not work.stated(todo):
+        unfinished(trial, home)
+    elif not args.pilot:
+        if PartialState().is_main_process:
+            conclude(which, args, own, grid, home, pd.read_csv(least))
+        if work.left(grid, home):
+            unfinished(grid, home)
+    if died:
+        raise SystemExit(1)
 
 
 def unfinished(todo: Sequence[Run], home: Path) -> None:
     """Say what is left."""
-    left = [run.name for run in todo if not (home / run.name / "run.json").exists()]
+    left = [run.name for run in work.left(todo, home)] or ["the pilot"]
     if PartialState().is_main_process:
         console.print(f"{len(left)} of {len(todo)} runs are left, next {left[0]}: the same command goes on.")
 
@@ -171,7 +148,7 @@ def conclude(
     }
     told: dict[str, Any] = {
         "rung": args.rung, "device": args.device, "settings": asdict(own), "threads": torch.get_num_threads(),
-        "unfinished": [run.name for run in grid if not (home / run.name / "run.json").exists()],
+        "unfinished": [run.name for run in work.left(grid, home)],
         "hours": round(found["runs"]["seconds"].sum() / 3600, 3),
         "predictions": {p.name: p.why for p in predictions.of(which)},
     }  # fmt: skip

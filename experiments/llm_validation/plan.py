@@ -51,7 +51,8 @@ class Setting:
         pool: training problems, which come again after an epoch.
         items, samples: of an evaluation.
         watch: evaluations in between, after so many steps each (0: none).
-        save: steps between checkpoints.
+        save: steps between checkpoints; as many as `steps`: only when the time is over.
+        by_task: all seeds of a task before the next task; otherwise all tasks of a seed before the next seed.
         trainer: further options of `DistILConfig`, the same for all runs.
         education: of rung 1, see `education.py`; empty for rung 2.
     """
@@ -73,6 +74,7 @@ class Setting:
     samples: int = 16
     watch: int = 0
     save: int = 20
+    by_task: bool = False
     dtype: str = "float32"
     trainer: dict[str, Any] = field(default_factory=dict)
     education: dict[str, Any] = field(default_factory=dict)
@@ -102,9 +104,9 @@ class Run:
         return f"{self.task}-{self.seed}-{self.fingerprint}"
 
     def settled(self) -> dict[str, Any]:
-        """Everything that decides what the run does: not how many other runs there are, nor how often it saves."""
+        """Everything that decides what the run does: not which other runs there are, when, nor how often it saves."""
         own = asdict(self.setting)
-        for shared in ("tasks", "algorithms", "seeds", "save", "kinds"):
+        for shared in ("tasks", "algorithms", "seeds", "save", "by_task", "kinds"):
             del own[shared]
         return {"recipe": RECIPE, "task": self.task, "kind": self.kind, **own}
 
@@ -121,5 +123,6 @@ class Run:
 
 
 def ordered(setting: Setting, seeds: Sequence[int]) -> list[Run]:
-    """Every run, seed by seed, task by task: whatever is finished first is a whole smaller table."""
-    return [Run(a, t, s, setting) for s, t, a in product(seeds, setting.tasks, setting.algorithms)]
+    """Every run in the order of value: whatever is finished first is a whole smaller table."""
+    blocks = [(s, t) for t in setting.tasks for s in seeds] if setting.by_task else product(seeds, setting.tasks)
+    return [Run(a, t, s, setting) for (s, t), a in product(blocks, setting.algorithms)]

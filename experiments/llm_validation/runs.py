@@ -1,16 +1,22 @@
 """One training run from its first weights to its tables, taken up again wherever it was interrupted.
 
-Folder of a run: `before.csv`, `after.csv` (completions on held-out items), `steps.csv`, `run.json` (written last: a run
-with it is finished), and while it trains `checkpoints/`. What comes before training is the same for all algorithms, so
-it is evaluated once per task and seed, and kept beside the runs.
+Folder of a run: `after.csv` (completions on held-out items), `steps.csv`, `run.json` (written last: a run with it is
+finished), and while it trains `checkpoints/`. What comes before training is the same for all algorithms, so it is
+evaluated once per task and seed, and kept beside the runs.
+
+Several processes may work in one folder: who begins something *claims* it, by an advisory lock that ends with the
+process, however that ends.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import platform
 import shutil
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +27,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
+from filelock import FileLock, Timeout
 from transformers import PrinterCallback, TrainerCallback
 
 from distil_theory import parallel
@@ -32,6 +39,7 @@ from experiments.llm_validation import education
 from experiments.llm_validation.master import MasterAdamW
 from experiments.llm_validation.plan import ALGORITHMS, Run
 
+LOCKS = "locks"
 WHOLE = "whole"
 """The file that marks a checkpoint."""
 PHASES = ("before", "teacher", "after")
@@ -41,22 +49,54 @@ class OutOfTimeError(Exception):
     """The time of this piece of work is over; what was done is kept."""
 
 
-def over(until: float) -> bool:
-    """Whether the time is over, by the clock of the first process, so that all of them stop together."""
-    said = [time.monotonic() > until]
+def said_by_first(value: Any) -> Any:
+    """The value that the first process has, so that all of them do the same."""
+    said = [value]
     broadcast_object_list(said)
     return said[0]
 
 
+def over(until: float) -> bool:
+    """Whether the time is over, or whoever started this process is gone."""
+    parent = multiprocessing.parent_process()
+    return bool(said_by_first(time.monotonic() > until or (parent is not None and not parent.is_alive())))
+
+
+@contextmanager
+def claimed(place: Path, *, wait: bool) -> Iterator[bool]:
+    """Whether what this path stands for is ours while the block runs, and nobody else's. Of processes that train
+    together the first one claims for all.
+
+    Args:
+        place: of the file or folder that is to be made; the lock lies beside it.
+        wait: until whoever has it lets it go.
+    """
+    folder = place.parent / LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{place.name}.lock", blocking=wait)
+    try:
+        if PartialState().is_main_process:
+            lock.acquire()
+    except Timeout:
+        yield False
+    else:
+        yield True
+    finally:
+        lock.release()
+
+
 class Watch(TrainerCallback):
-    """Saves and stops when the time is over, and marks checkpoints that are whole."""
+    """Saves and stops when the time is over, and marks checkpoints that are whole; none is made of the last step if
+    none was wanted before."""
 
     def __init__(self, until: float) -> None:
         self.until = until
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the trainer."""
-        if over(self.until) and state.global_step < state.max_steps:
+        if state.global_step >= state.max_steps:
+            control.should_save = args.save_steps < args.max_steps
+        elif over(self.until):
             control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -96,7 +136,9 @@ def first_weights(run: Run, home: Path, model: Path | None) -> Path:
     own = run.setting
     if not own.education:
         return model or models.smollm2()
-    return education.educated(home / f"student-{run.where}", run.task, run.seed, run.kind, **own.education)
+    student = home / f"student-{run.where}"
+    with claimed(student, wait=True):
+        return education.educated(student, run.task, run.seed, run.kind, **own.education)
 
 
 def judged(run: Run, model: Any, tokenizer: Any, phase: str) -> pd.DataFrame:
@@ -166,14 +208,28 @@ def trained(run: Run, folder: Path, start: Path, device: str, until: float) -> t
     return model.eval(), tokenizer, log.drop_duplicates("step", keep="last")
 
 
-def begun(run: Run, home: Path, device: str, model: Path | None) -> Path:
-    """The checkpoint that a run starts from, after the student in it and its teacher have been judged (once)."""
+def begun(
+    run: Run, home: Path, device: str, model: Path | None, *, phases: Sequence[str] = PHASES[:2], wait: bool = True
+) -> Path:
+    """The checkpoint that a run starts from; the student in it and its teacher are judged (once), at the latest by who
+    waits for it."""
     start = first_weights(run, home, model)
-    for phase in PHASES[:2]:
+    for phase in phases:
         before = home / f"{phase}-{run.where}.csv"
-        if PartialState().is_main_process and not before.exists():
-            save(judged(run, *models.load(start, run.setting.dtype, device), phase), before)
+        with claimed(before, wait=wait) as mine:
+            if mine and PartialState().is_main_process and not before.exists():
+                save(judged(run, *models.load(start, run.setting.dtype, device), phase), before)
     return start
+
+
+def judged_before(todo: Sequence[Run], home: Path) -> bool:
+    """Whether all these students have been judged before training."""
+    return all((home / f"{PHASES[0]}-{run.where}.csv").exists() for run in todo)
+
+
+def finished(run: Run, home: Path) -> bool:
+    """Whether there is nothing left to do."""
+    return (home / run.name / "run.json").exists()
 
 
 def perform(run: Run, home: Path, device: str, model: Path | None, until: float) -> None:
@@ -190,14 +246,14 @@ def perform(run: Run, home: Path, device: str, model: Path | None, until: float)
         OutOfTimeError: it is not finished.
     """
     folder, state = home / run.name, PartialState()
-    if (folder / "run.json").exists():
-        return
     with state.local_main_process_first():
-        start = begun(run, home, device, model)
+        start = begun(run, home, device, model, wait=False)
     network, tokenizer, log = trained(run, folder, start, device, until)
     if state.is_main_process:
         save(log, folder / "steps.csv")
         save(judged(run, network, tokenizer, "after"), folder / "after.csv")
+        del network
+        begun(run, home, device, model)
         told = {
             "algorithm": run.algorithm, "task": run.task, "seed": run.seed,
             "settings": run.settled(), "code": parallel.code_fingerprint(Path(__file__).parent), "device": device,

@@ -18,7 +18,7 @@ AGAIN = RUNG_2.but(tasks=("dimensions_steps",))
 """What the first seeds of rung 2 found, asked of as many new ones."""
 LARGE = RUNG_2.but(
     tasks=("dimensions_steps", "product", "expression_steps", "count_bits", "stack_trace", "lcm"),
-    steps=150, prompts=8, generations=8, save=50,
+    steps=150, prompts=8, generations=8, save=150, by_task=True,
     kinds={name: "trace" for name in ("dimensions_steps", "expression_steps", "stack_trace")},
 )  # fmt: skip
 """Of a graphics card: three longer and three short tasks, in the order of value."""
