@@ -30,6 +30,7 @@ reproduce: $(CORE)
 	$(BIN)/python -m experiments.covariance
 	$(BIN)/python -m experiments.regret
 	$(BIN)/python -m experiments.pass_at_n
+	$(BIN)/python -m experiments.efficiency
 	$(BIN)/python -m experiments.diagnosis
 
 test: $(TEST)

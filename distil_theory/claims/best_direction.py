@@ -176,6 +176,6 @@ CLAIM = Claim(
         "(claims 7a and 7d).",
         "natural policy gradient": "plain_policy_gradient.json",
     },
-    panel="sequential_monotonicity_feedback.png",
+    panel="efficiency_divergences.png",
     attack=attack,
 )

@@ -189,6 +189,6 @@ CLAIM = Claim(
         "prefix weights: no luck": "efficiency_luck.json",
         "variance step by step": "Over all steps together the order fails: step 6, two coins.",
     },
-    panel="sequential_monotonicity_feedback.png",
+    panel="efficiency_variance.png",
     attack=rare_success.attack,
 )

@@ -174,6 +174,6 @@ CLAIM = Claim(
         "truthful feedback on the present student": "lagged_teacher.json",
         "natural step": "efficiency_plain_jensen_shannon.json",
     },
-    panel="sequential_monotonicity_feedback.png",
+    panel="efficiency_divergences.png",
     attack=attack,
 )

@@ -216,6 +216,6 @@ CLAIM = Claim(
         "local gradient": "chance_ahead.json",
         "`m <= V <= M`": "efficiency_sharp.json",
     },
-    panel="sequential_monotonicity_feedback.png",
+    panel="efficiency_curve.png",
     attack=attack,
 )
