@@ -72,7 +72,7 @@ def check_pair(
         if ns.name(pi) == "ball":  # equal balls do not cancel: only a certain difference is an error
             differs = ns.isnegative(difference) | ns.isnegative(-difference)
         else:
-            differs = ~np.asarray(ns.iszero(difference))
+            differs = ~validate.as_mask(ns.iszero(difference))
         if differs.any():
             h, s, *_ = np.argwhere(differs)[0]
             raise ValueError(

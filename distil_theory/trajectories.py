@@ -55,7 +55,7 @@ def enumerate_all(mdp: TabularMDP) -> Trajectories:
     """
     _single(mdp)
     steps, _, actions = mdp.shape
-    possible = ~np.asarray(ns.iszero(mdp.transition)).astype(bool)
+    possible = ~validate.as_mask(ns.iszero(mdp.transition))
     states = np.flatnonzero(~np.asarray(ns.iszero(mdp.initial)).astype(bool))[None]
     chosen = np.empty((0, states.shape[1]), dtype=int)
     for h in range(steps):

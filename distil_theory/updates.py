@@ -162,7 +162,7 @@ def proximal_step(mdp: TabularMDP, student: Array, expert: Array, divergence: FD
     """
     pi, star = check_pair(mdp, student, expert, divergence)
     eta = _check_step(eta, pi)
-    if not np.all(np.asarray(eta > 0)):
+    if not validate.as_mask(eta > 0).all():
         raise ValueError(f"eta must be positive, not {eta}")
     batch_ndim = max(pi.ndim - 3, eta.ndim)
     given = solve.align(belief(mdp, solve.occupancy(mdp, pi)), batch_ndim, 2)[:, :, None]

@@ -19,7 +19,8 @@ TOLERANCE = 1e-9
 """Largest deviation of a float row sum from one; a row of a few thousand roundings stays far below it."""
 
 
-def _as_mask(mask: Any) -> np.ndarray:
+def as_mask(mask: Any) -> np.ndarray:
+    """Booleans of any number system, wherever they are, as an array of numpy."""
     return np.asarray(mask.detach().cpu() if ns.is_torch(mask) else mask, dtype=bool)
 
 
@@ -51,7 +52,7 @@ def batched(what: str, array: Array, core: Sequence[int], axes: Sequence[str]) -
 
 def finite(what: str, array: Array, axes: Sequence[str]) -> None:
     """Every entry is a finite number."""
-    bad = ~_as_mask(ns.isfinite(array))
+    bad = ~as_mask(ns.isfinite(array))
     if bad.any():
         index, place = _place(bad, axes)
         at = f" at {place}" if place else ""
@@ -65,12 +66,12 @@ def distribution(what: str, p: Array, axes: Sequence[str], axis: int) -> None:
         if max(total.max() - 1, 1 - total.min()) <= TOLERANCE:
             return  # the common case, read twice and no more
     finite(what, p, axes)
-    negative = _as_mask(ns.isnegative(p))
+    negative = as_mask(ns.isnegative(p))
     if negative.any():
         index, place = _place(negative, axes)
         raise ValueError(f"{what} has the negative probability {p[index]} at {place}")
     total = p.sum(axis=axis)
-    wrong = ~_as_mask(_is_one(total))
+    wrong = ~as_mask(_is_one(total))
     if wrong.any():
         index, place = _place(wrong, [*axes[:axis], *axes[axis + 1 :]])
         row = p[(*index[:axis], slice(None), *index[axis:])]
@@ -95,7 +96,7 @@ def positive(what: str, p: Array, axes: Sequence[str], why: str) -> None:
     """No entry of `p` is zero; `why` says what would break."""
     if isinstance(p, np.ndarray) and p.dtype != object and p.min() > 0:
         return
-    zero = _as_mask(ns.iszero(p))
+    zero = as_mask(ns.iszero(p))
     if zero.any():
         _, place = _place(zero, axes)
         raise ValueError(f"{what} is 0 at {place}: {why}")

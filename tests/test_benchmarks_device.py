@@ -12,11 +12,20 @@ from benchmarks.timing import DisagreementError
 
 
 def test_rates_speedup_and_share_are_of_the_same_times():
-    rows = pd.DataFrame(device.measure("cpu", QUICK, (6,), 1)).set_index(["metric", "contender"])["value"]
+    rows = pd.DataFrame(device.measure("cpu", QUICK, {6: 1})).set_index(["metric", "contender"])["value"]
     host, card = "numpy, one core", "torch on cpu"
     assert rows["speedup", card] == pytest.approx(rows["rate", card] / rows["rate", host])
     floor = mdps.bytes_per_mdp(QUICK.mdp_shape) / rows["bandwidth", card]
     assert rows["share", card] == pytest.approx(floor * rows["rate", card])
+
+
+def test_a_large_batch_repeats_the_same_problems(monkeypatch):
+    monkeypatch.setattr(device, "DRAWN", 4)
+    for contender in device.contenders(10, QUICK.mdp_shape, "cpu").values():
+        v = contender.read(contender.run())[0]
+        assert v.shape[-1] == 10
+        assert np.array_equal(v[..., 4:], v[..., [0, 1, 2, 3, 0, 1]])
+        assert not np.array_equal(v[..., 0], v[..., 1])
 
 
 @pytest.mark.parametrize("quantity", range(5))
@@ -30,7 +39,7 @@ def test_a_device_that_computes_something_else_stops_it(monkeypatch, quantity):
 
     monkeypatch.setattr(device, "contenders", wrong)
     with pytest.raises(DisagreementError, match=rf"^{mdps.QUANTITIES[quantity]}: torch on cpu differs"):
-        device.measure("cpu", QUICK, (6,), 1)
+        device.measure("cpu", QUICK, {6: 1})
 
 
 def test_the_command_writes_its_table_and_needs_a_card_unless_told_otherwise(tmp_path, capsys):

@@ -66,7 +66,7 @@ def dial(what: str, value: Any, like: Array) -> tuple[Array, Array]:
 
 def _refuse(what: str, x: Array, bad: Any, must: str) -> None:
     """Raises `ValueError` for the first number that is marked bad."""
-    marked = np.argwhere(np.asarray(bad))
+    marked = np.argwhere(validate.as_mask(bad))
     if len(marked):
         place = f" at batch={', '.join(map(str, marked[0]))}" if x.ndim else ""
         raise ValueError(f"{what} is {x[tuple(marked[0])]}{place}: it must {must}")

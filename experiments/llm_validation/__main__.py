@@ -38,7 +38,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     more = parser.add_mutually_exclusive_group()
     more.add_argument("--large", action="store_true", help="rung 2 on a graphics card: more tasks and steps")
     more.add_argument("--again", action="store_true", help="rung 2, its longer task with new seeds")
-    parser.add_argument("--model", type=Path, help="rung 2: checkpoint folder (default: SmolLM2-135M-Instruct)")
+    parser.add_argument(
+        "--model", type=Path, help="rung 2: checkpoint folder, or GGUF file (default: SmolLM2-135M-Instruct)"
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="save and stop after so long; call again")
     parser.add_argument("--workers", type=int, default=1, help="runs side by side, on one device (default 1)")
     parser.add_argument("--only", help="comma-separated algorithms: leave the others to another process")
@@ -104,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     home = args.out / harness.CACHE / f"llm_validation_{which}"
     if args.quick and args.rung == 2 and args.model is None:
         args.model = models.tiny(home / "tiny", 0, width=16, layers=1)
+    if args.model is not None and args.model.suffix == ".gguf":
+        args.model = models.unpacked(args.model, home / "model")
     first = args.seed + settings.FIRST_SEED.get(which, 0)
     grid = ordered(own, range(first, first + own.seeds * args.seeds))
     trial = power.pilot(own, 2 if args.quick else settings.PILOT_SEEDS[args.rung])

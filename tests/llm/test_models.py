@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -93,6 +94,23 @@ def test_smollm2_is_unpacked_once(tmp_path, monkeypatch):
     monkeypatch.setenv(models.CACHE, str(tmp_path / "cache"))
     assert models.smollm2() == models.smollm2() == tmp_path / "cache" / "smollm2-135m-instruct"
     assert len(done) == 1
+
+
+def test_a_file_is_unpacked_once(tmp_path, monkeypatch):
+    """From wherever it is, by the same steps as that of the package."""
+    done = []
+    monkeypatch.setattr(models, "_unpack_file", lambda file, where: done.append(file))
+    (tmp_path / "some.gguf").touch()
+    for _ in range(2):
+        assert models.unpacked(tmp_path / "some.gguf", tmp_path / "model") == tmp_path / "model"
+    assert done == [tmp_path / "some.gguf"]
+    with pytest.raises(ValueError, match=r"none\.gguf is no file"):
+        models.unpacked(tmp_path / "none.gguf", tmp_path / "other")
+    monkeypatch.undo()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "x.py")))
+    monkeypatch.setattr(models, "_unpack_file", lambda file, where: done.append(file))
+    models.smollm2(tmp_path / "cache")
+    assert done[1:] == [tmp_path / models.GGUF]
 
 
 def test_errors_say_what_is_wrong(tmp_path, folder):
