@@ -8,8 +8,8 @@ weights* are these, path by path,
           \text{ for all } s' \text{ that may follow:}
 
 where no luck decides (every token MDP). The step is then `A / V_0(s_0)`, the gradient of `E log V_0` (claim 12b): of
-efficiency 1 iff all prompts that matter have the same success. With luck and one prompt `J d*_{h+1} = d_{h+1} V_{h+1}`
-iff `Q` given the next state is right in the mean; weights of luck alone are 1, and as bad as none.
+efficiency 1 iff all prompts that matter have the same success. With luck and one prompt the mean weight `d*/d` is `V/J`
+at every step iff `E[Q_h | s_{h+1}] = V_{h+1}` at every step; where luck alone decides it is 1, as bad as none.
 
 *Noise.* The answer is right, `z = 1`, with chance `R(tau)`. Three estimates of the policy gradient at `(h, s, a)` from
 one rollout, each times `1[s_h = s]`:
@@ -18,9 +18,9 @@ one rollout, each times `1[s_h = s]`:
 - *distil on your successes* `F = z (pi* - pi)`, which needs no `V`,
 - the teacher weighted by `V`: `D = V (pi* - pi) = pi A`.
 
-`F = E[G | s_h, z]` and `D = E[G | s_h] = E[F | s_h]`, and a baseline of the state in `G` does not change that: Rao and
-Blackwell. So for every combination `v` of the entries of one step `Var(v.D) <= Var(v.F) <= Var(v.G)`: entry by entry,
-in trace, and in every norm that does not mix steps, such as Fisher's. *Over all steps together it fails*: two fair
+`F = E[G | s_h, z]` and `D = E[G | s_h] = E[F | s_h]`: Rao and Blackwell. So for every combination `v` of the entries of
+one step `Var(v.D) <= Var(v.F) <= Var(v.G)`: entry by entry, in trace, and in every norm that does not mix steps, such
+as Fisher's; `D` is below REINFORCE with any baseline of the state, too. *Over all steps together it fails*: two fair
 coins must both fall heads; `G_0 = G_1` always, so their difference has no variance, that of `D_0` and `D_1` has. A
 network, which shares parameters between steps, may see either.
 

@@ -32,7 +32,7 @@ from distil_theory.claims.claim import Claim, Step
 from distil_theory.claims.success_bound import paid_at_the_end
 from distil_theory.claims.truthful_lookahead import tree
 from distil_theory.divergences import FORWARD_KL
-from distil_theory.falsify import SEVERAL, Found, merge, smallest
+from distil_theory.falsify import Found, merge, smallest
 from distil_theory.number_systems import Array
 from distil_theory.spec import Bandit, TabularMDP
 from distil_theory.three_points import PI, R, total, vanish
@@ -174,8 +174,8 @@ def attack(margin: Callable[..., Array], n: int, seed: int) -> Found:
     found: list[Found] = []
     left = -(-n // (10 * len(SHAPES)))
     for shape in SHAPES:
-        for start in range(0, left, SEVERAL):
-            rng, size = np.random.default_rng([seed, *shape, start]), min(SEVERAL, left - start)
+        for start in range(0, left, rollouts.BLOCK):
+            rng, size = np.random.default_rng([seed, *shape, start]), min(rollouts.BLOCK, left - start)
             p, r, rho, pi = draw(rng, shape, size)
             values = margin(TabularMDP(p, r, rho, batch_ndim=1), pi)
             found = [merge([*found, smallest(values, size, p, r, rho, pi)])]
