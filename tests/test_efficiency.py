@@ -5,6 +5,7 @@ import pytest
 
 from distil_theory import efficiency, experts, instances, objectives, solve, trajectories, updates
 from distil_theory import number_systems as ns
+from distil_theory.aliasing import pool
 from distil_theory.divergences import CATALOGUE, FORWARD_KL, REVERSE_KL
 from distil_theory.spec import Bandit, TabularMDP
 
@@ -64,6 +65,17 @@ def test_lengths_are_mean_squares_over_rollouts(seen, part):
             rate = objectives.improvement_rate(mdp, pi, star, divergence, geometry, part=part)
             np.testing.assert_allclose(found.rate, rate, rtol=1e-9, atol=1e-14)
             assert abs(found.value) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("seen", [None, [0, 1, 0]])
+def test_the_best_direction_is_the_policy_gradient_over_fisher(seen):
+    mdp, pi, _ = drawn(6, seen=seen)
+    weight = pool(mdp, solve.occupancy(mdp, pi)[:, :, None] * pi)
+    best = efficiency.natural_policy_gradient(mdp, pi)
+    np.testing.assert_allclose(weight * best, objectives.return_gradient(mdp, pi), rtol=1e-12, atol=1e-15)
+    found = efficiency.of_direction(mdp, pi, best)
+    assert found.value == pytest.approx(1, rel=1e-12)
+    assert found.rate == pytest.approx(found.best, rel=1e-12)
 
 
 def test_it_is_what_small_steps_of_equal_kl_gain():
