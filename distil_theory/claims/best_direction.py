@@ -10,7 +10,8 @@ and this is the rate per movement, in units of the best one: to first order, for
 return rises by `e(g) |A| sqrt(2 delta)`. The natural policy gradient, and so a natural step on the expectation of
 REINFORCE or GRPO, takes all of it. Feedback can therefore only help to *find* that direction, with less noise (claim
 21b) or where rewards are missing; or by steps that are not small. A class of students that moves in the span of its
-score functions, or sees less than the state, has `P A` in the place of `A`, `P` the projection of claim 17.
+score functions, or sees less than the state, has `P A` in the place of `A`, `P` the projection of claim 17. (Steepest
+ascent in the Fisher metric: Amari 1998, Kakade 2001.)
 
 Proof. (1) `KL(pi||pi_eps) = log E_pi exp(eps g) - eps E_pi g` in a state, which is `eps^2/2 E_pi g^2` to second order.
 (2) Over an episode states add up: the score of a rollout is `sum_h g(s_h, a_h)`, a sum of martingale differences, so
@@ -157,7 +158,7 @@ CLAIM = Claim(
     title="at equal movement no objective gains more than the policy gradient",
     statement=r"e(g) = \frac{\langle g, A^\pi \rangle}{|g|\,|A^\pi|} \le 1, \quad e(g) = 1 \iff g = c A^\pi,\; c > 0",
     assumptions=("equal movement", "small steps", "natural policy gradient"),
-    source="ours",
+    source="classic",
     scope="any `H`, `S`, `A`, class and observation: Lagrange's identity; the code: any direction on the generic MDP "
     "`H = S = A = 2`, classes on generic contexts and on the risky fork, MDPs in rationals",
     steps=(
