@@ -14,5 +14,5 @@ pytestmark = pytest.mark.long
 def test_what_may_run_on_a_card():
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/on_a_card.py"]
     root = Path(__file__).resolve().parent.parent
-    done = subprocess.run(command, cwd=root, env={**os.environ}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

@@ -113,11 +113,10 @@ def labour(work: Work) -> list[str]:
 def side_by_side(work: Work, count: int) -> list[str]:
     """The same by so many processes; which of them died, and of what.
 
-    They come from a server that has imported everything and touched no card. One that is killed stops no other; if this
-    process is killed, they save and stop after the step they are at.
+    Each starts afresh: CUDA does not survive a fork. One that is killed stops no other; if this process is killed, they
+    save and stop after the step they are at.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=labour, args=(work,), name=f"worker {i + 1}") for i in range(count)]
     for worker in workers:
         worker.start()
