@@ -38,7 +38,7 @@ import numpy as np
 
 from distil_theory import number_systems as ns
 from distil_theory.instances.prefixes import PrefixTree
-from distil_theory.instances.token_builder import Problem, Said, build, check_choice
+from distil_theory.instances.token_builder import Problem, Rules, Said, build, check_choice
 from distil_theory.instances.token_mdp import TokenMDP
 from distil_theory.number_systems import Array
 
@@ -152,7 +152,7 @@ def with_feedback(game: TokenMDP, feedback: Feedback, *, reference: Array | None
     def says(p: int, y: tuple[int, ...]) -> list[Said]:
         return rules[p](y)
 
-    return build(words, tree, problems, says, reference=reference, weights=law, numbers=numbers, halt=game.halt)
+    return build(Rules(words, tree, problems, says, game.halt), reference=reference, weights=law, numbers=numbers)
 
 
 def _messages(

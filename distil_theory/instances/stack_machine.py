@@ -42,7 +42,7 @@ import numpy as np
 
 from distil_theory import validate
 from distil_theory.instances.prefixes import PrefixTree
-from distil_theory.instances.token_builder import Problem, Verdict, build, check_choice, check_size
+from distil_theory.instances.token_builder import Problem, Rules, Verdict, build, check_choice, check_size
 from distil_theory.instances.token_mdp import TokenMDP
 from distil_theory.number_systems import Array
 
@@ -126,6 +126,19 @@ def stack_machine(
         ValueError: an unknown instruction, a task that no program solves, a test out of range, a wrong solution, or
             more states than a dense table holds.
     """
+    rules = program_rules(tasks, instructions, length, feedback, modulus=modulus)
+    return build(rules, reference=reference, weights=weights, numbers=numbers)
+
+
+def program_rules(
+    tasks: Sequence[Task] = TASKS,
+    instructions: Sequence[str] = ("PUSH1", "DUP", "ADD", "MUL", "NOP"),
+    length: int = 3,
+    feedback: str = "trace",
+    *,
+    modulus: int = 10,
+) -> Rules:
+    """The same game before its tables are built; arguments as `stack_machine`."""
     length, modulus = validate.whole("length", length, 1), validate.whole("modulus", modulus, 2)
     check_choice("feedback", feedback, FEEDBACK)
     names = tuple(instructions)
@@ -163,7 +176,7 @@ def stack_machine(
     words = (*names, *(task.name for task in tasks), *WORDS, *map(str, range(modulus)))
     items = [Problem(task.name, (task.name,), done[-1]) for task, done in zip(tasks, passes, strict=True)]
     halt = names.index("HALT") if "HALT" in names else None
-    return build(words, tree, items, verdict, reference=reference, weights=weights, numbers=numbers, halt=halt)
+    return Rules(words, tree, items, verdict, halt)
 
 
 def _up_to_halt(program: list[str]) -> list[str]:

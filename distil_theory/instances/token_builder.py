@@ -43,34 +43,39 @@ class Said(NamedTuple):
     chance: Any
 
 
-def build(
-    words: Sequence[str],
-    tree: PrefixTree,
-    problems: Sequence[Problem],
-    verdict: Callable[[int, tuple[int, ...]], Verdict | list[Said]],
-    *,
-    reference: Array | None = None,
-    weights: Any = None,
-    numbers: str = "float64",
-    halt: int | None = None,
-) -> TokenMDP:
-    """A token MDP from its problems and its verifier.
+class Rules(NamedTuple):
+    """What a game is, before anything is enumerated.
 
-    Args:
+    Attributes:
         words: text of the tokens; the first `tree.tokens` are the actions.
         tree: the prefixes.
         problems: prompts, right answers and rewards.
         verdict: of a problem's index and a first attempt: what the verifier says, or a list of what it may say, with
             chances that sum to one. Of several wordings of one set (or likelihood) the shortest is kept.
+        halt: token that ends an answer early; the verifier must not care for what is written after it.
+    """
+
+    words: Sequence[str]
+    tree: PrefixTree
+    problems: Sequence[Problem]
+    verdict: Callable[[int, tuple[int, ...]], Verdict | list[Said]]
+    halt: int | None = None
+
+
+def build(rules: Rules, *, reference: Array | None = None, weights: Any = None, numbers: str = "float64") -> TokenMDP:
+    """A token MDP from its problems and its verifier.
+
+    Args:
+        rules: the game.
         reference: who makes the first attempt: a policy `(H,O,A)` over (problem, prefix), that is, one of the same
             MDP without feedback; default: uniform tokens.
         weights: law of the problems; default: uniform.
         numbers: `"float64"` or `"rational"`.
-        halt: token that ends an answer early; the verifier must not care for what is written after it.
 
     Raises:
         ValueError: bad sizes, reference, weights or number system; the message says what and where.
     """
+    words, tree, problems, _, halt = rules
     pair = ns.convert([0, 1], _check_numbers(numbers))
     check_size(tree)
     count = len(problems)
@@ -78,20 +83,8 @@ def build(
     validate.shape("weights", rho, [count], ["problem"])
     validate.distribution("weights", rho, ["problem"], 0)
     first = _reference(reference, tree, count, numbers)
-    # one hidden value per revealed set: {set: (words, set, probability)}
-    values: list[dict[Any, tuple[tuple[str, ...], np.ndarray, Any]]] = [{} for _ in problems]
-    heard_after: list[dict[Any, dict[int, Any]]] = [{} for _ in problems]
-    for p, value in enumerate(values):
-        for i, (y, chance) in enumerate(zip(tree.finished(), tree.law(first, p * tree.size), strict=True)):
-            if chance != 0:
-                heard = verdict(p, y)
-                for said, agree, share in [Said(*heard, None)] if isinstance(heard, tuple) else heard:
-                    key = agree.tobytes() if agree.dtype == bool else tuple(agree)
-                    known = value.get(key, (said, agree, chance * 0))
-                    once = pair[1] if share is None else ns.convert(share, numbers)[()]
-                    value[key] = (min(said, known[0], key=len), agree, known[2] + chance * once)
-                    attempts = heard_after[p].setdefault(key, {})
-                    attempts[i] = attempts.get(i, pair[0]) + once
+    laws = [tree.law(first, p * tree.size) for p in range(count)]
+    values, heard_after = heard(rules, laws, numbers)
     table = [list(value.values()) for value in values]
     says = [np.full((len(value), tree.answers), pair[0]) for value in values]
     for matrix, heard_of in zip(says, heard_after, strict=True):
@@ -130,6 +123,31 @@ def build(
         says=tuple(_frozen(matrix) for matrix in says),
         halt=halt,
     )
+
+
+Heard = dict[Any, tuple[tuple[str, ...], np.ndarray, Any]]
+"""One hidden value per revealed set: `{set: (words, set, probability)}`."""
+
+
+def heard(rules: Rules, laws: Sequence[Array], numbers: str) -> tuple[list[Heard], list[dict[Any, dict[int, Any]]]]:
+    """What the verifier says of first attempts drawn from `laws (answers,)`: per problem, each value with its
+    probability, and how likely it is after each attempt."""
+    tree, verdict = rules.tree, rules.verdict
+    zero, one = ns.convert([0, 1], numbers)
+    values: list[Heard] = [{} for _ in rules.problems]
+    heard_after: list[dict[Any, dict[int, Any]]] = [{} for _ in rules.problems]
+    for p, (value, law) in enumerate(zip(values, laws, strict=True)):
+        for i, (y, chance) in enumerate(zip(tree.finished(), law, strict=True)):
+            if chance != 0:
+                told = verdict(p, y)
+                for said, agree, share in [Said(*told, None)] if isinstance(told, tuple) else told:
+                    key = agree.tobytes() if agree.dtype == bool else tuple(agree)
+                    known = value.get(key, (said, agree, chance * 0))
+                    once = one if share is None else ns.convert(share, numbers)[()]
+                    value[key] = (min(said, known[0], key=len), agree, known[2] + chance * once)
+                    attempts = heard_after[p].setdefault(key, {})
+                    attempts[i] = attempts.get(i, zero) + once
+    return values, heard_after
 
 
 def _judged(tree: PrefixTree, likelihood: np.ndarray, pair: Array, numbers: str) -> Array:

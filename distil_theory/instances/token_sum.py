@@ -30,7 +30,7 @@ import numpy as np
 
 from distil_theory import validate
 from distil_theory.instances.prefixes import PrefixTree
-from distil_theory.instances.token_builder import Problem, Verdict, build, check_choice, check_size
+from distil_theory.instances.token_builder import Problem, Rules, Verdict, build, check_choice, check_size
 from distil_theory.instances.token_mdp import TokenMDP
 from distil_theory.number_systems import Array
 
@@ -76,6 +76,19 @@ def token_sum(
     Raises:
         ValueError: anything out of range, or more states than a dense table holds.
     """
+    rules = sum_rules(base, digits, problems, feedback, reward=reward)
+    return build(rules, reference=reference, weights=weights, numbers=numbers)
+
+
+def sum_rules(
+    base: int = 3,
+    digits: int = 2,
+    problems: Sequence[tuple[int, int]] | None = None,
+    feedback: str = "trace",
+    *,
+    reward: str = "all_right",
+) -> Rules:
+    """The same game before its tables are built; arguments as `token_sum`."""
     base, digits = validate.whole("base", base, 2), validate.whole("digits", digits, 1)
     check_choice("feedback", feedback, FEEDBACK)
     check_choice("reward", reward, REWARDS)
@@ -110,7 +123,7 @@ def token_sum(
 
     words = (*map(str, range(base)), "+", "=", "is", "not", "starts")
     items = [problem(pair, right) for pair, right in zip(pairs, answers, strict=True)]
-    return build(words, tree, items, verdict, reference=reference, weights=weights, numbers=numbers)
+    return Rules(words, tree, items, verdict)
 
 
 def _check_pairs(problems: Any, below: int) -> list[tuple[int, int]]:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -45,6 +45,13 @@ PROBE = 1e-4
 """The second derivative of the return along a step is a central difference between parameters so far to both sides."""
 
 
+class Returns(Protocol):
+    """Whatever knows the returns of many parameter vectors, as `exact.Player` does."""
+
+    def expected_returns(self, thetas: torch.Tensor) -> torch.Tensor:
+        """`J` of `(B, P)`, `(B,)`, without gradients."""
+
+
 class Change(NamedTuple):
     """Of the return, along one step: to first order, the second-order term, and really."""
 
@@ -59,7 +66,7 @@ class Change(NamedTuple):
 
 
 def changes(
-    player: Player,
+    player: Returns,
     starts: torch.Tensor,
     steps: torch.Tensor,
     gradients: torch.Tensor,

@@ -1,0 +1,282 @@
+r"""Token games on their prefix tree: the exact core for many thousands of prefixes, batched, on any torch device.
+
+A token MDP as a dense table has `S^2 A` transitions, nearly all of them zero: five thousand prefixes are 800 megabytes.
+But its transition is a tree. Prefixes are numbered by length and then in lexicographic order
+(`instances.prefixes`), so the level of length `h` is one slice of `A^h` rows, and the children of its rows, in order,
+*are* the next level. Every sum over trajectories is then a product, a sum and a reshape per level:
+
+    d_{h+1} = flatten(d_h pi_h),                                  what is reached,
+    V_h = c_h + sum_a pi_h Q_h,   Q_{h-1} = unflatten(V_h),       what is expected from there on,
+
+with the reward of the finished answers below, `Q_{H-1} = unflatten(R)`. Nothing is stored twice, no index is looked up.
+The state is (context, prefix), a context being a problem with its feedback; the student sees (view, prefix). Problems
+with one prompt share a view: what tells them apart is *hidden* from the student.
+
+*Shapes.* A student is a table of log-probabilities `(*B, V, N, A)`, views, prefixes, tokens; whatever depends on the
+feedback, as a teacher does, has contexts for views, `(*B, C, N, A)`; answers are `(..., A^H)`. Batch axes come first,
+as torch has them. All functions are differentiable, and none looks at a number: nothing waits for the device.
+
+The same quantities as in `objectives` and `solve`, by other means, and tested to be the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from distil_theory.divergences import FDivergence
+from distil_theory.instances.prefixes import PrefixTree
+from distil_theory.instances.token_builder import Rules, heard
+from distil_theory.llm import losses
+from distil_theory.point import check_part
+
+
+@dataclass(frozen=True, eq=False)
+class TreeGame:
+    """A token game without its transition.
+
+    Attributes:
+        tree: the prefixes.
+        vocabulary: text of every token id; the first `A` are the actions.
+        prompts: token ids that the student reads, per view.
+        hints: token ids that only the teacher reads, per context.
+        view: which view a context has, `(C,)`.
+        weight: the law of the contexts, `(C,)`.
+        reward: of each finished answer, `(C, answers)`.
+        likelihood: 1 for the answers that agree with the feedback, `(C, answers)`; if what is said may be wrong, how
+            likely it is for that answer, up to a factor.
+        talks: 1 at prefixes where the answer has not ended, 0 behind `halt`, `(N,)`: there nothing is charged.
+    """
+
+    tree: PrefixTree
+    vocabulary: tuple[str, ...]
+    prompts: tuple[tuple[int, ...], ...]
+    hints: tuple[tuple[int, ...], ...]
+    view: torch.Tensor
+    weight: torch.Tensor
+    reward: torch.Tensor
+    likelihood: torch.Tensor
+    talks: torch.Tensor
+
+    @property
+    def views(self) -> int:
+        """How many views there are."""
+        return len(self.prompts)
+
+    @property
+    def view_weight(self) -> torch.Tensor:
+        """The law of the views, `(V,)`."""
+        return self.pooled(self.weight[:, None])[:, 0]
+
+    @property
+    def view_reward(self) -> torch.Tensor:
+        """What the student can expect of an answer, given what it sees, `(V, answers)`."""
+        return self.pooled(self.weight[:, None] * self.reward) / self.view_weight[:, None]
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Sums over the contexts of a view: `(*B, C, n)` to `(*B, V, n)`."""
+        empty = x.new_zeros((*x.shape[:-2], self.views, x.shape[-1]))
+        return empty.index_add(-2, self.view, x)
+
+    def to(self, like: torch.Tensor) -> TreeGame:
+        """The same in the precision and on the device of a tensor."""
+        numbers = {k: getattr(self, k).to(like) for k in ("weight", "reward", "likelihood", "talks")}
+        return TreeGame(
+            self.tree, self.vocabulary, self.prompts, self.hints, self.view.to(device=like.device), **numbers
+        )
+
+
+def game(rules: Rules, weights: Any = None) -> TreeGame:
+    """The game that some rules describe, float64 on the CPU; first attempts are uniform.
+
+    Args:
+        rules: rewards at the end only. Problems with the same prompt look alike to the student.
+        weights: law of the problems, default: uniform.
+
+    Raises:
+        ValueError: a reward before the end, or weights that do not fit.
+    """
+    tree, count = rules.tree, len(rules.problems)
+    law = np.full(count, 1 / count) if weights is None else np.asarray(weights, dtype=float)
+    if law.shape != (count,) or not (law > 0).all() or abs(law.sum() - 1) > 1e-12:
+        raise ValueError(f"weights must be {count} positive numbers that sum to one, one per problem, not {weights}")
+    if any(x.reward is not None for x in rules.problems):
+        raise ValueError("a game on a tree pays for the finished answer only: a problem has rewards of its own")
+    values, _ = heard(rules, [np.full(tree.answers, 1 / tree.answers)] * count, "float64")
+    ids = {word: i for i, word in enumerate(rules.words)}
+    prompts = list(dict.fromkeys(x.prompt for x in rules.problems))
+    each = [(p, *told) for p, value in enumerate(values) for told in value.values()]
+    ended = np.zeros(tree.size)
+    if rules.halt is not None:
+        ended[:] = [rules.halt in tree.prefix(i) for i in range(tree.size)]
+    return TreeGame(
+        tree=tree,
+        vocabulary=tuple(rules.words),
+        prompts=tuple(tuple(ids[word] for word in prompt) for prompt in prompts),
+        hints=tuple(tuple(ids[word] for word in said) for _, said, _, _ in each),
+        view=torch.tensor([prompts.index(rules.problems[p].prompt) for p, *_ in each]),
+        weight=torch.tensor([float(law[p] * chance) for p, _, _, chance in each], dtype=torch.float64),
+        reward=torch.tensor(np.array([rules.problems[p].right for p, *_ in each], dtype=float)),
+        likelihood=torch.tensor(np.array([agree for _, _, agree, _ in each], dtype=float)),
+        talks=torch.tensor(1 - ended),
+    )
+
+
+# --- sweeps over the tree
+# -------------------------------------------------------------------------------------------------------------------
+
+
+def levels(tree: PrefixTree, table: torch.Tensor, axis: int) -> list[torch.Tensor]:
+    """A table cut along its axis of prefixes, a slice for each length."""
+    return list(table.split([tree.tokens**h for h in range(tree.length)], dim=axis))
+
+
+def reach(tree: PrefixTree, pi: torch.Tensor) -> torch.Tensor:
+    """Probability of each prefix, `(..., N)`, under probabilities `pi (..., N, A)`."""
+    found = [torch.ones_like(pi[..., 0, :1])]
+    for rows in levels(tree, pi, -2)[:-1]:
+        found.append((found[-1][..., None] * rows).flatten(-2))
+    return torch.cat(found, dim=-1)
+
+
+def values(
+    tree: PrefixTree, pi: torch.Tensor, last: torch.Tensor, cost: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`V (..., N)` and `Q (..., N, A)` under probabilities `pi (..., N, A)`.
+
+    Args:
+        tree: the prefixes.
+        pi: the policy.
+        last: what a finished answer is worth, `(..., answers)`.
+        cost: what is charged at each prefix, `(..., N)`: part of its `V`, not of its `Q`.
+    """
+    rows = levels(tree, pi, -2)
+    charged = [None] * tree.length if cost is None else levels(tree, cost, -1)
+    v, q = [last], []
+    for row, charge in zip(reversed(rows), reversed(charged), strict=True):
+        q.append(v[-1].unflatten(-1, (-1, tree.tokens)))
+        here = (row * q[-1]).sum(dim=-1)
+        v.append(here if charge is None else here + charge)
+    return torch.cat(v[:0:-1], dim=-1), torch.cat([x.expand_as(r) for x, r in zip(q[::-1], rows, strict=True)], dim=-2)
+
+
+def expected_return(game: TreeGame, log_pi: torch.Tensor) -> torch.Tensor:
+    """`J`, `(*B,)`, of a student `(*B, V, N, A)`."""
+    return (game.view_weight * success(game, log_pi)).sum(dim=-1)
+
+
+def greedy(log_pi: torch.Tensor) -> torch.Tensor:
+    """Who always writes the likeliest token (the first of equal ones), as log-probabilities of the same shape."""
+    best = torch.zeros_like(log_pi).scatter(-1, log_pi.argmax(dim=-1, keepdim=True), 1)
+    return best.log()
+
+
+def success(game: TreeGame, log_pi: torch.Tensor) -> torch.Tensor:
+    """The return on each view, `(*B, V)`."""
+    return values(game.tree, log_pi.exp(), game.view_reward)[0][..., 0]
+
+
+def teacher_return(game: TreeGame, log_star: torch.Tensor) -> torch.Tensor:
+    """`J*`, `(*B,)`, of a teacher `(*B, C, N, A)`."""
+    return (game.weight * values(game.tree, log_star.exp(), game.reward)[0][..., 0]).sum(dim=-1)
+
+
+def conditioned(tree: PrefixTree, pi: torch.Tensor, worth: torch.Tensor) -> torch.Tensor:
+    """`pi Q / V`, a policy conditioned on what its answers are worth, `(..., N, A)`; `pi` where `V = 0`.
+
+    Args:
+        tree: the prefixes.
+        pi: probabilities `(..., N, A)`.
+        worth: of the answers, `(..., answers)`, not negative.
+    """
+    v, q = values(tree, pi, worth)
+    never = (v == 0)[..., None]
+    return torch.where(never, pi, pi * q / torch.where(never, torch.ones_like(v[..., None]), v[..., None]))
+
+
+def teacher(game: TreeGame, log_pi: torch.Tensor, trust: float = 0.99) -> torch.Tensor:
+    """The exactly conditioned student, trusted to a share: `log(trust pi* + (1 - trust) pi)`, `(*B, C, N, A)`."""
+    pi = log_pi.exp().index_select(-3, game.view)
+    return torch.log(trust * conditioned(game.tree, pi, game.likelihood) + (1 - trust) * pi)
+
+
+# --- objectives
+# -------------------------------------------------------------------------------------------------------------------
+
+
+def disagreement(game: TreeGame, log_pi: torch.Tensor, log_star: torch.Tensor, objective: FDivergence) -> torch.Tensor:
+    """`D_f(pi* || pi)` at each prefix, 0 where the answer has ended, `(*B, C, N)`."""
+    seen = log_pi.index_select(-3, game.view)
+    return losses.FORMS[objective.name](log_star, seen) * game.talks
+
+
+def prefix_weight(game: TreeGame, log_pi: torch.Tensor, log_star: torch.Tensor, clip: float) -> torch.Tensor:
+    """Claim 15: `min(prod pi*/pi, clip)` along each prefix, `(*B, C, N)`; `inf`: no clip, claim 2."""
+    ours = reach(game.tree, log_pi.exp()).index_select(-2, game.view)
+    return (reach(game.tree, log_star.exp()) / ours).clamp(max=clip)
+
+
+def loss(
+    game: TreeGame,
+    log_pi: torch.Tensor,
+    log_star: torch.Tensor,
+    objective: FDivergence,
+    part: str = "local",
+    clip: float | None = None,
+) -> torch.Tensor:
+    """A scalar per student, `(*B,)`, whose gradient is that of `objectives.loss_gradient`.
+
+    Args:
+        game: in the precision and on the device of the tables.
+        log_pi: the student `(*B, V, N, A)`.
+        log_star: the teacher `(*B, C, N, A)`, a constant.
+        objective: the disagreement.
+        part: `"local"`: the occupancy is a constant; `"full"`: it is not; `"future"`: only the occupancy moves.
+        clip: of the prefix weights on the disagreement; `None`: no weights.
+
+    Raises:
+        ValueError: an unknown part.
+    """
+    check_part(part)
+    cost = disagreement(game, log_pi, log_star.detach(), objective)
+    if clip is not None:
+        cost = cost * prefix_weight(game, log_pi, log_star, clip).detach()
+    there = reach(game.tree, log_pi.exp()).index_select(-2, game.view)
+    there = there.detach() if part == "local" else there
+    return (game.weight[:, None] * there * (cost.detach() if part == "future" else cost)).sum(dim=(-2, -1))
+
+
+def loss_gradient(
+    game: TreeGame,
+    log_pi: torch.Tensor,
+    log_star: torch.Tensor,
+    objective: FDivergence,
+    part: str = "local",
+    clip: float | None = None,
+) -> torch.Tensor:
+    """The same gradient in the student's logits by the formulas of `objectives`, without autograd: `(*B, V, N, A)`;
+    arguments as `loss`."""
+    check_part(part)
+    pi = log_pi.exp().index_select(-3, game.view)
+    there = game.weight[:, None] * reach(game.tree, pi) * game.talks
+    push = torch.zeros_like(pi)
+    if part != "future":
+        x = objective.h(log_star.exp() / pi)
+        push = -there[..., None] * pi * (x - (pi * x).sum(dim=-1, keepdim=True))
+        if clip is not None:
+            push = push * prefix_weight(game, log_pi, log_star, clip)[..., None]
+    if part != "local":
+        cost = disagreement(game, log_pi, log_star, objective)
+        v, q = values(game.tree, pi, torch.zeros_like(game.reward), cost)
+        push = push + there[..., None] * pi * (q - (v - cost)[..., None])
+    return game.pooled(push.flatten(-2)).unflatten(-1, pi.shape[-2:])
+
+
+def return_gradient(game: TreeGame, log_pi: torch.Tensor) -> torch.Tensor:
+    """Policy gradient `dJ/d logits`, `(*B, V, N, A)`."""
+    pi = log_pi.exp()
+    v, q = values(game.tree, pi, game.view_reward)
+    return (game.view_weight[:, None] * reach(game.tree, pi))[..., None] * pi * (q - v[..., None])

@@ -1,0 +1,150 @@
+"""The command: pieces in the order of value, tables, pictures, verdicts."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.table import Table
+
+from distil_theory.parallel import console
+from experiments import harness, llm_scale
+from experiments.harness import Tables
+from experiments.llm_bridge import check_device
+from experiments.llm_scale import cases, judging, plan, plots, tables, training
+
+TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
+AGREEMENT = 0.99
+MINUTE = 60.0
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What this experiment has beyond the others."""
+    parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)")
+    parser.add_argument("--large", action="store_true", help="the size of a graphics card")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; call again")
+
+
+def work(
+    function: Callable[..., Any], tasks: Sequence[tuple], args: argparse.Namespace, label: str, until: float
+) -> list[Any]:
+    """What each task returns; `None` for those that time did not allow, which are the last ones."""
+    if until == float("inf"):
+        return harness.run_tasks(function, tasks, args, label)
+    found = []
+    for task in tasks:
+        if time.monotonic() > until:
+            break
+        found += harness.run_tasks(function, [task], args, label)
+    return found + [None] * (len(tasks) - len(found))
+
+
+def collected(args: argparse.Namespace, own: cases.Setting, until: float) -> tuple[Tables, int]:
+    """Everything that is computed, as tables, and how many pieces are left."""
+    known = [
+        case
+        for seed in range(args.seed, args.seed + own.seeds * args.seeds, own.seeds)
+        for case in plan.cases(own, seed, args.device)
+    ]
+    weights = dict(zip(known, work(cases.educated, [(c,) for c in known], args, "lessons", until), strict=True))
+    known = [case for case in known if weights[case] is not None]
+    todo = plan.pieces(known) if known else []
+    jobs = [(p.case, weights[p.case], p.teacher, p.objectives, p.rate, p.how) for p in todo]
+    trained = work(training.training, jobs, args, "training", until)
+    wide = [case for case in known if case.width == "wide" and case.first_seed == args.seed]
+    judged = work(judging.first_steps, [(case, weights[case]) for case in wide], args, "first steps", until)
+    left = sum(x is None for x in [*weights.values(), *trained, *judged])
+    done = [x for x in judged if x is not None]
+    rows = pd.DataFrame(list(chain.from_iterable(x for x in trained if x is not None)))
+    if rows.empty or not done:
+        return {}, left
+    rows = tables.with_outcomes(rows)
+    runs = tables.ends(rows)
+    raw = {name: pd.DataFrame([row for x in done for row in x[name]]) for name in done[0]}
+    sizes = {case.width: weights[case].shape[1] for case in known}
+    found = {
+        "networks": tables.networks(rows, sizes),
+        "curves": tables.curves(rows),
+        "paired": tables.paired(runs),
+        "predictions": tables.foretold(runs),
+        "gradients": raw["gradients"].groupby(["game", "width", "precision", "quantity"], sort=False)["error"]
+        .agg(["count", "median", "max"]).reset_index(),
+        "signs": tables.signs(raw["steps"]),
+        "efficiency": tables.shares(raw["steps"], raw["efficiency"]),
+    }  # fmt: skip
+    return found, left
+
+
+def processor(device: str) -> str:
+    """What computes, in words."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, one thread"
+
+
+def summary(saved: Tables) -> Table:
+    """What the console shows."""
+    told = Table("prediction", "about", "game", "expected", "difference", "95 % interval", "verdict")
+    for x in saved["predictions"].itertuples():
+        told.add_row(x.prediction, x.about, x.game, x.expected, f"{x.metric} {x.value:+.3f}",
+                     f"{x.lower:+.3f} .. {x.upper:+.3f}", x.verdict)  # fmt: skip
+    return told
+
+
+def violated(saved: Tables) -> list[str]:
+    """What must not be: empty tables, wrong gradients or signs, a teacher that is no better, unlike beginnings."""
+    bad = harness.empty({name: table for name, table in saved.items() if name != "predictions"})
+    if bad:
+        return bad
+    for precision, limit in TOLERANCE.items():
+        worst = saved["gradients"].query("precision == @precision")["max"].max()
+        if not worst <= limit:
+            bad.append(f"a gradient is off by {worst:.1e} of its norm in {precision}, at most {limit:g} allowed")
+    clear, agree = saved["signs"][["clear", "clear_agree"]].sum()
+    if agree < AGREEMENT * clear or not clear:
+        bad.append(f"{clear - agree} of {clear} clear predictions have the wrong sign")
+    better = saved["networks"]["return_exact"] > saved["networks"]["return"]
+    if not better.all():
+        bad.append("an exactly conditioned teacher is no better than its student")
+    first = saved["curves"].query("step == 0").groupby(["game", "width"])["return"]
+    if (first.max() - first.min() > 1e-5).any():
+        bad.append("objectives of one game did not start from the same students")
+    return bad
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the experiment; exit status 1 if something is wrong with the tables."""
+    args = harness.command_line("llm_scale", (llm_scale.__doc__ or "").splitlines()[0], argv, options)
+    until = time.monotonic() + args.minutes * MINUTE
+    check_device(args.device)
+    if args.device != "cpu":
+        args.jobs = 1  # one process for one card
+    own = plan.setting(args.quick, args.large)
+    name = f"llm_scale{'_large' if args.large else ''}"
+    began = time.monotonic()
+    found, left = collected(args, own, until)
+    if not found:
+        return console.print(f"{left} pieces are left and there is nothing to compare yet: the same command goes on.")
+    told: dict[str, Any] = {
+        "device": args.device, "processor": processor(args.device), "torch": torch.__version__,
+        "setting": own._asdict(), "judged": {"sizes": judging.SIZES, "damping": judging.DAMPING},
+        "unfinished": left, "seconds": round(time.monotonic() - began),
+    }  # fmt: skip
+    if left:
+        console.print(f"{left} pieces are left: the same command goes on.")
+    harness.conclude(name, args, found, plots.draw(name), told, summary, violated)
+    return None
+
+
+if __name__ == "__main__":
+    main()
