@@ -21,6 +21,9 @@ from distil_theory.instances.token_sum import token_sum
 from distil_theory.llm import models
 from experiments import llm_bridge_pieces as pieces
 from experiments.llm_bridge_cases import Case
+from experiments.llm_scale import cases as scale_cases
+from experiments.llm_scale import judging, training
+from experiments.llm_scale import plan as scale_plan
 from experiments.llm_validation import plan, runs, settings
 from tests import pretend_card
 
@@ -153,3 +156,19 @@ def test_a_run_of_the_large_grid(tmp_path_factory, monkeypatch, algorithm):
         there = performed("card")
     for a, b in zip(there, performed("cpu"), strict=True):
         pd.testing.assert_frame_equal(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_the_larger_rung_0_trains_and_is_judged_on_the_card(card):
+    own = scale_plan.QUICK._replace(steps=1, iterations=1, wide=scale_plan.QUICK.wide._replace(education=2))
+    here, there = (scale_cases.Case("alike", "wide", 0, own, where) for where in ("cpu", card))
+    start = scale_cases.educated(here)
+    np.testing.assert_allclose(scale_cases.educated(there), start, rtol=0, atol=1e-5)
+    for teacher, names, how in (
+        *((t, ("forward_ce",), "exact") for t in scale_cases.TEACHERS),
+        ("exact", ("full_kl", "prefix"), "exact"), ("network", ("reverse_kl",), "drawn"),
+        ("none", ("policy_gradient", "grpo"), "exact"), ("none", ("grpo",), "drawn"),
+    ):  # fmt: skip
+        tables = [pd.DataFrame(training.training(case, start, teacher, names, 0.01, how)) for case in (here, there)]
+        pd.testing.assert_frame_equal(*tables, rtol=1e-3, atol=1e-5)
+    found, wanted = (judging.first_steps(case, start)["steps"] for case in (there, here))
+    assert [row["predicted"] for row in found] == pytest.approx([row["predicted"] for row in wanted], rel=1e-3)

@@ -125,16 +125,15 @@ def build(rules: Rules, *, reference: Array | None = None, weights: Any = None, 
     )
 
 
-Heard = dict[Any, tuple[tuple[str, ...], np.ndarray, Any]]
-"""One hidden value per revealed set: `{set: (words, set, probability)}`."""
+_Heard = dict[Any, tuple[tuple[str, ...], np.ndarray, Any]]  # one hidden value per revealed set
 
 
-def heard(rules: Rules, laws: Sequence[Array], numbers: str) -> tuple[list[Heard], list[dict[Any, dict[int, Any]]]]:
-    """What the verifier says of first attempts drawn from `laws (answers,)`: per problem, each value with its
-    probability, and how likely it is after each attempt."""
+def heard(rules: Rules, laws: Sequence[Array], numbers: str) -> tuple[list[_Heard], list[dict[Any, dict[int, Any]]]]:
+    """What the verifier says of first attempts drawn from `laws (answers,)`, per problem: each value as `{set: (words,
+    set, probability)}`, and how likely it is after each attempt."""
     tree, verdict = rules.tree, rules.verdict
     zero, one = ns.convert([0, 1], numbers)
-    values: list[Heard] = [{} for _ in rules.problems]
+    values: list[_Heard] = [{} for _ in rules.problems]
     heard_after: list[dict[Any, dict[int, Any]]] = [{} for _ in rules.problems]
     for p, (value, law) in enumerate(zip(values, laws, strict=True)):
         for i, (y, chance) in enumerate(zip(tree.finished(), law, strict=True)):

@@ -9,8 +9,6 @@ But its transition is a tree. Prefixes are numbered by length and then in lexico
     V_h = c_h + sum_a pi_h Q_h,   Q_{h-1} = unflatten(V_h),       what is expected from there on,
 
 with the reward of the finished answers below, `Q_{H-1} = unflatten(R)`. Nothing is stored twice, no index is looked up.
-The state is (context, prefix), a context being a problem with its feedback; the student sees (view, prefix). Problems
-with one prompt share a view: what tells them apart is *hidden* from the student.
 
 *Shapes.* A student is a table of log-probabilities `(*B, V, N, A)`, views, prefixes, tokens; whatever depends on the
 feedback, as a teacher does, has contexts for views, `(*B, C, N, A)`; answers are `(..., A^H)`. Batch axes come first,
@@ -21,109 +19,13 @@ The same quantities as in `objectives` and `solve`, by other means, and tested t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 import torch
 
 from distil_theory.divergences import FDivergence
 from distil_theory.instances.prefixes import PrefixTree
-from distil_theory.instances.token_builder import Rules, heard
 from distil_theory.llm import losses
+from distil_theory.llm.tree_game import TreeGame
 from distil_theory.point import check_part
-
-
-@dataclass(frozen=True, eq=False)
-class TreeGame:
-    """A token game without its transition.
-
-    Attributes:
-        tree: the prefixes.
-        vocabulary: text of every token id; the first `A` are the actions.
-        prompts: token ids that the student reads, per view.
-        hints: token ids that only the teacher reads, per context.
-        view: which view a context has, `(C,)`.
-        weight: the law of the contexts, `(C,)`.
-        reward: of each finished answer, `(C, answers)`.
-        likelihood: 1 for the answers that agree with the feedback, `(C, answers)`; if what is said may be wrong, how
-            likely it is for that answer, up to a factor.
-        talks: 1 at prefixes where the answer has not ended, 0 behind `halt`, `(N,)`: there nothing is charged.
-    """
-
-    tree: PrefixTree
-    vocabulary: tuple[str, ...]
-    prompts: tuple[tuple[int, ...], ...]
-    hints: tuple[tuple[int, ...], ...]
-    view: torch.Tensor
-    weight: torch.Tensor
-    reward: torch.Tensor
-    likelihood: torch.Tensor
-    talks: torch.Tensor
-
-    @property
-    def views(self) -> int:
-        """How many views there are."""
-        return len(self.prompts)
-
-    @property
-    def view_weight(self) -> torch.Tensor:
-        """The law of the views, `(V,)`."""
-        return self.pooled(self.weight[:, None])[:, 0]
-
-    @property
-    def view_reward(self) -> torch.Tensor:
-        """What the student can expect of an answer, given what it sees, `(V, answers)`."""
-        return self.pooled(self.weight[:, None] * self.reward) / self.view_weight[:, None]
-
-    def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """Sums over the contexts of a view: `(*B, C, n)` to `(*B, V, n)`."""
-        empty = x.new_zeros((*x.shape[:-2], self.views, x.shape[-1]))
-        return empty.index_add(-2, self.view, x)
-
-    def to(self, like: torch.Tensor) -> TreeGame:
-        """The same in the precision and on the device of a tensor."""
-        numbers = {k: getattr(self, k).to(like) for k in ("weight", "reward", "likelihood", "talks")}
-        return TreeGame(
-            self.tree, self.vocabulary, self.prompts, self.hints, self.view.to(device=like.device), **numbers
-        )
-
-
-def game(rules: Rules, weights: Any = None) -> TreeGame:
-    """The game that some rules describe, float64 on the CPU; first attempts are uniform.
-
-    Args:
-        rules: rewards at the end only. Problems with the same prompt look alike to the student.
-        weights: law of the problems, default: uniform.
-
-    Raises:
-        ValueError: a reward before the end, or weights that do not fit.
-    """
-    tree, count = rules.tree, len(rules.problems)
-    law = np.full(count, 1 / count) if weights is None else np.asarray(weights, dtype=float)
-    if law.shape != (count,) or not (law > 0).all() or abs(law.sum() - 1) > 1e-12:
-        raise ValueError(f"weights must be {count} positive numbers that sum to one, one per problem, not {weights}")
-    if any(x.reward is not None for x in rules.problems):
-        raise ValueError("a game on a tree pays for the finished answer only: a problem has rewards of its own")
-    values, _ = heard(rules, [np.full(tree.answers, 1 / tree.answers)] * count, "float64")
-    ids = {word: i for i, word in enumerate(rules.words)}
-    prompts = list(dict.fromkeys(x.prompt for x in rules.problems))
-    each = [(p, *told) for p, value in enumerate(values) for told in value.values()]
-    ended = np.zeros(tree.size)
-    if rules.halt is not None:
-        ended[:] = [rules.halt in tree.prefix(i) for i in range(tree.size)]
-    return TreeGame(
-        tree=tree,
-        vocabulary=tuple(rules.words),
-        prompts=tuple(tuple(ids[word] for word in prompt) for prompt in prompts),
-        hints=tuple(tuple(ids[word] for word in said) for _, said, _, _ in each),
-        view=torch.tensor([prompts.index(rules.problems[p].prompt) for p, *_ in each]),
-        weight=torch.tensor([float(law[p] * chance) for p, _, _, chance in each], dtype=torch.float64),
-        reward=torch.tensor(np.array([rules.problems[p].right for p, *_ in each], dtype=float)),
-        likelihood=torch.tensor(np.array([agree for _, _, agree, _ in each], dtype=float)),
-        talks=torch.tensor(1 - ended),
-    )
-
 
 # --- sweeps over the tree
 # -------------------------------------------------------------------------------------------------------------------
@@ -280,3 +182,21 @@ def return_gradient(game: TreeGame, log_pi: torch.Tensor) -> torch.Tensor:
     pi = log_pi.exp()
     v, q = values(game.tree, pi, game.view_reward)
     return (game.view_weight[:, None] * reach(game.tree, pi))[..., None] * pi * (q - v[..., None])
+
+
+def efficiency(game: TreeGame, log_pi: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Claim 21: the first-order gain of a free student's natural step for what it moves, 1 for the policy gradient.
+
+    The cosine, in `L2(d^pi x pi)`, of the step `-g / (d pi)` with the advantage, `(*B,)`.
+
+    Args:
+        game: the game.
+        log_pi: the student `(*B, V, N, A)`.
+        gradient: `g` of a loss in the logits, of the same shape.
+    """
+    pi = log_pi.exp()
+    size = (game.view_weight[:, None] * reach(game.tree, pi))[..., None] * pi
+    best = return_gradient(game, log_pi)
+    pairs = ((-gradient, best), (gradient, gradient), (best, best))
+    along, moved, most = ((x * y / size).sum(dim=(-3, -2, -1)) for x, y in pairs)
+    return along / (moved * most).sqrt()

@@ -21,7 +21,7 @@ from distil_theory import validate
 from distil_theory.instances.prefixes import PrefixTree
 from distil_theory.llm import losses, tree
 from distil_theory.llm.network import Attention, Network
-from distil_theory.llm.tree import TreeGame
+from distil_theory.llm.tree_game import TreeGame
 
 
 def prompts(texts: list[tuple[int, ...]], device: Any = "cpu") -> tuple[torch.Tensor, torch.Tensor]:

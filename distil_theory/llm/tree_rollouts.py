@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 
 from distil_theory.llm import tree
-from distil_theory.llm.tree import TreeGame
+from distil_theory.llm.tree_game import TreeGame
 
 
 class Rollouts(NamedTuple):

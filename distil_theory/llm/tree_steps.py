@@ -2,8 +2,9 @@ r"""Natural steps of large networks without a matrix: conjugate gradients on Fis
 
 The Fisher matrix of the class is `F = K^T W K` with the Jacobian `K` of the logits, `(V N A, P)`, and the weights
 `W = d(o) (diag pi - pi pi^T)` per view and prefix. `steps.Here` stores `K`; for five thousand prefixes and ten thousand
-parameters that is gigabytes. But `F x` takes one derivative along `x` (forward mode), a product per prefix, and one
-pull-back (reverse mode): twice the price of a gradient, whatever the size. Conjugate gradients (Hestenes & Stiefel
+parameters that is gigabytes. But `F x` takes one derivative `K x`, a product per prefix, and one pull-back `K^T`. The
+pull-back is linear, and the transpose of it, by reverse mode once more, is `K x`: one graph serves all products, at the
+price of a few gradients, whatever the size. Conjugate gradients (Hestenes & Stiefel
 1952; for policies Kakade 2002, TRPO) solve `(F + lambda) x = -g` with those alone; `lambda` makes them converge fast.
 
 The trace, for the damping, is estimated: with `B = diag sqrt(pi) - pi sqrt(pi)^T`, for which `B B^T = diag pi - pi
@@ -32,9 +33,10 @@ def fisher(player: TreePlayer, thetas: torch.Tensor) -> Callable[[torch.Tensor],
     """The map `x -> F x`, `(B, P)` to `(B, P)`, at these networks."""
     there, pi = weights(player, thetas)
     _, pull = torch.func.vjp(player.logits, thetas)
+    _, push = torch.func.vjp(lambda u: pull(u)[0], torch.zeros_like(pi))
 
     def times(x: torch.Tensor) -> torch.Tensor:
-        moved = torch.func.jvp(player.logits, (thetas,), (x,))[1]
+        moved = push(x)[0]
         return pull(there * pi * (moved - (pi * moved).sum(dim=-1, keepdim=True)))[0]
 
     return times

@@ -11,9 +11,9 @@ from distil_theory.divergences import CROSS_ENTROPY, FORWARD_KL, JENSEN_SHANNON,
 from distil_theory.instances.stack_machine import DOUBLE, SQUARE, program_rules
 from distil_theory.instances.token_builder import Rules
 from distil_theory.instances.token_sum import sum_rules
-from distil_theory.llm import exact, tree, tree_network
+from distil_theory.llm import exact, tree, tree_game, tree_network
 from distil_theory.llm.network import Network
-from distil_theory.llm.tree import TreeGame
+from distil_theory.llm.tree_game import TreeGame
 from distil_theory.llm.tree_network import TreePlayer
 
 TRUST = 0.99
@@ -159,7 +159,7 @@ def rules(name: str, setting: Setting) -> tuple[Rules, list[float] | None]:
 def player(case: Case, dtype: torch.dtype = torch.float32) -> tuple[TreeGame, TreePlayer]:
     """The game in float64 on the CPU, and networks that play it."""
     torch.set_num_threads(1)
-    game = tree.game(*rules(case.game, case.setting))
+    game = tree_game.of_rules(*rules(case.game, case.setting))
     return game, TreePlayer(game, shape(case, game, dtype=dtype, device=case.device))
 
 

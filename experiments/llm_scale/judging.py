@@ -122,19 +122,11 @@ def taken(
 
 
 def efficiency(case: Case, plays: TreePlayer, thetas: torch.Tensor) -> Rows:
-    """The cosine, in `L2(d^pi x pi)`, of the step of an unrestricted student (`-g / (d pi)`) with the advantage: the
-    first-order gain of an objective for what it moves, 1 for the policy gradient, the best there is."""
-    game, log_pi = plays.game, plays.students(thetas).detach()
-    pi = log_pi.exp()
-    size = (game.view_weight[:, None] * tree.reach(game.tree, pi))[..., None] * pi
-    best = tree.return_gradient(game, log_pi)
+    """Claim 21 of each teacher and objective, for a free student."""
+    log_pi = plays.students(thetas).detach()
     rows: Rows = []
     for name, objective in product(JUDGED, OBJECTIVES):
-        g = -in_logits(plays, thetas, name, objective)
-        along, moved, most = ((x * y / size).sum(dim=(1, 2, 3)) for x, y in ((g, best), (g, g), (best, best)))
-        share = (along / (moved * most).sqrt()).tolist()
-        rows += [
-            {"seed": seed, "teacher": name, "objective": objective, "efficiency": e}
-            for seed, e in zip(case.seeds, share, strict=False)
-        ]
+        found = tree.efficiency(plays.game, log_pi, in_logits(plays, thetas, name, objective)).tolist()
+        told = {"teacher": name, "objective": objective}
+        rows += [{"seed": seed, **told, "efficiency": e} for seed, e in zip(case.seeds, found, strict=False)]
     return rows

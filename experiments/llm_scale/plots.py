@@ -29,8 +29,8 @@ STYLES = {
 }
 DRAWN = ("network", "exact")
 VERDICTS = {HELD: C["blue"], CONTRADICTED: C["vermillion"], UNDECIDED: "0.55"}
-SHORT = {"sum": "sums", "alike": "sums that look alike", "programs": "programs, tests", "digits": "sums, digits",
-         "shown": "programs, one shown"}  # fmt: skip
+SHORT = {"sum": "sums", "alike": "sums, look alike", "programs": "programs, tests", "digits": "sums, digits",
+         "shown": "one program told"}  # fmt: skip
 
 
 def _main(table: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def curves(figure: Any, tables: Tables) -> None:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=5, columnspacing=1.0, fontsize=6.5)
     title(figure, "(a) Training of wide networks: means over seeds; the policy gradient and GRPO have no teacher")
-    figure.subplots_adjust(left=0.085, right=0.99, bottom=0.2, top=0.88, wspace=0.3, hspace=0.1)
+    figure.subplots_adjust(left=0.1, right=0.98, bottom=0.2, top=0.88, wspace=0.38, hspace=0.1)
 
 
 def dials(figure: Any, tables: Tables) -> None:
@@ -107,7 +107,7 @@ def foretold(figure: Any, tables: Tables) -> None:
         axis.set_ylim(len(part) - 0.4, -0.6)
         axis.axvline(0, color="0.6", lw=0.7)
         lengths = part["metric"].isin(["length", "entropy"]).any()
-        axis.set_xlabel("tokens, or nats of entropy" if lengths else "mean return")
+        axis.set_xlabel("tokens, or nats of entropy" if lengths else "return (mean over the training, or greedy)")
     for name, colour in VERDICTS.items():
         axes[0].plot([], [], "o", color=colour, ms=3, label=name)
     axes[0].legend(loc="lower right", fontsize=6.5)
@@ -148,7 +148,8 @@ def draw(name: str) -> Callable[[Tables, Path], list[str]]:
     """A function that draws every panel that has something to show, and the page with all of them."""
 
     def drawn(tables: Tables, out: Path) -> list[str]:
-        shown = {p: h for p, h in HEIGHTS.items() if p is not foretold or len(tables["predictions"])}
+        absent = {foretold: tables["predictions"].empty, efficiency: "efficiency" not in tables}
+        shown = {panel: height for panel, height in HEIGHTS.items() if not absent.get(panel)}
         with plt.rc_context({"figure.max_open_warning": 0}):
             files = harness.draw_panels(harness.by_name(shown), out, name, tables=tables)
         return harness.shrink(out, files, name)

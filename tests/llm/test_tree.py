@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from distil_theory import objectives, solve
+from distil_theory import efficiency, objectives, solve
 from distil_theory.algorithms import groups
 from distil_theory.divergences import CROSS_ENTROPY, FORWARD_KL, HELLINGER, JENSEN_SHANNON, REVERSE_KL
 from distil_theory.instances.stack_machine import DOUBLE, SQUARE, program_rules, stack_machine
 from distil_theory.instances.token_builder import Problem, Rules
 from distil_theory.instances.token_sum import sum_rules, token_sum
-from distil_theory.llm import exact, steps, tree, tree_network, tree_rollouts, tree_steps
+from distil_theory.llm import exact, steps, tree, tree_game, tree_network, tree_rollouts, tree_steps
 from distil_theory.spec import TabularMDP
 
 INSTRUCTIONS = ("DUP", "ADD", "MUL", "NOP")
@@ -30,7 +30,7 @@ PARTS = [(CROSS_ENTROPY, "local"), (REVERSE_KL, "local"), (HELLINGER, "local"), 
 def pair(name, width=8, layers=2):
     """A game as a tree and as a table, and one network on both, with two sets of weights."""
     rules, dense = (make() for make in GAMES[name])
-    game = tree.game(rules)
+    game = tree_game.of_rules(rules)
     shape = tree_network.network_for(game, width=width, layers=layers)
     plays, reads = tree_network.TreePlayer(game, shape), exact.Player(dense, shape)
     dice = torch.Generator().manual_seed(3)
@@ -73,6 +73,19 @@ def test_returns_teachers_and_gradients_are_the_dense_cores(name):
                 close(found, wanted)
 
 
+def test_efficiency_is_claim_21():
+    plays, reads, thetas = pair("stack")
+    log_pi = plays.students(thetas).detach()
+    star = tree.teacher(plays.game, log_pi)
+    pi = reads.table(reads.student(thetas[0]))
+    for objective, part in PARTS:
+        g = tree.loss_gradient(plays.game, log_pi, star, objective, part)
+        wanted = efficiency.of_objective(reads.game.mdp, pi, reads.conditioned(pi), objective, part=part).value
+        assert float(tree.efficiency(plays.game, log_pi, g)[0]) == pytest.approx(float(wanted), abs=1e-10)
+    best = tree.efficiency(plays.game, log_pi, -tree.return_gradient(plays.game, log_pi))
+    assert best.tolist() == pytest.approx([1, 1])
+
+
 @pytest.mark.parametrize(("objective", "part"), PARTS)
 def test_autograd_through_the_tree_is_the_formula(objective, part):
     plays, _, thetas = pair("stack")
@@ -92,7 +105,7 @@ def test_problems_with_one_prompt_look_alike():
     rules = sum_rules(2, 2, [(1, 0), (1, 3), (2, 1)], "answer")
     rules = rules._replace(problems=[x._replace(prompt=x.prompt[:2]) for x in rules.problems])
     law = [0.5, 0.2, 0.3]
-    game, dense = tree.game(rules, law), token_sum(2, 2, [(1, 0), (1, 3), (2, 1)], "answer", weights=law)
+    game, dense = tree_game.of_rules(rules, law), token_sum(2, 2, [(1, 0), (1, 3), (2, 1)], "answer", weights=law)
     assert (game.views, game.view.tolist()) == (2, [0, 0, 1])
     log_pi = torch.randn(2, 7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).log_softmax(dim=-1)
     mdp, states = dense.mdp, 3 * 7
@@ -108,7 +121,7 @@ def test_problems_with_one_prompt_look_alike():
 
 
 def test_nothing_is_charged_behind_halt():
-    game = tree.game(program_rules((DOUBLE,), ("DUP", "ADD", "HALT"), 3, "trace"))
+    game = tree_game.of_rules(program_rules((DOUBLE,), ("DUP", "ADD", "HALT"), 3, "trace"))
     log_pi = torch.randn(1, 13, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).log_softmax(dim=-1)
     star = tree.teacher(game, log_pi)
     ended = [i for i in range(13) if 2 in game.tree.prefix(i)]
@@ -191,9 +204,9 @@ def test_what_no_tree_can_hold_is_refused():
     rules = sum_rules(2, 1, [(0, 1), (1, 1)])
     for weights in ([0.5, 0.6], [1.0], [1.5, -0.5]):
         with pytest.raises(ValueError, match="weights must be 2 positive numbers that sum to one"):
-            tree.game(rules, weights)
+            tree_game.of_rules(rules, weights)
     with pytest.raises(ValueError, match="a problem has rewards of its own"):
-        tree.game(sum_rules(2, 1, reward="per_token"))
+        tree_game.of_rules(sum_rules(2, 1, reward="per_token"))
     plays, _, thetas = pair("sum")
     log_pi = plays.students(thetas)
     with pytest.raises(ValueError, match="part"):
@@ -202,13 +215,13 @@ def test_what_no_tree_can_hold_is_refused():
 
 def test_likelihoods_and_rewards_follow_the_rules():
     """A verifier that says the first token only, written by hand."""
-    game = tree.game(sum_rules(2, 1, [(0, 1)], "trace"))
+    game = tree_game.of_rules(sum_rules(2, 1, [(0, 1)], "trace"))
     told = {game.vocabulary[i] for hint in game.hints for i in hint}
     assert told == {"starts", "0", "1"}
     assert game.weight.sum() == 1
     own = Rules(("a", "b", "?"), game.tree, [Problem("p", ("?",), np.array([True, False, False, False]))],
                 lambda p, y: (("?",), np.array([True, True, False, False])))  # fmt: skip
-    made = tree.game(own)
+    made = tree_game.of_rules(own)
     close(made.likelihood, [[1, 1, 0, 0]])
     close(made.reward, [[1, 0, 0, 0]])
     flat = torch.full((1, 3, 2), 0.5, dtype=torch.float64).log()
@@ -217,7 +230,7 @@ def test_likelihoods_and_rewards_follow_the_rules():
 
 
 def test_the_greedy_student_writes_its_likeliest_tokens():
-    game = tree.game(sum_rules(2, 1, [(0, 1), (1, 1)], "answer"))
+    game = tree_game.of_rules(sum_rules(2, 1, [(0, 1), (1, 1)], "answer"))
     pi = torch.tensor([[0.4, 0.6], [0.5, 0.5], [0.7, 0.3]], dtype=torch.float64)
     best = tree.greedy(torch.stack([pi, pi]).log())
     close(best.exp(), [[[0, 1], [1, 0], [1, 0]]] * 2)
