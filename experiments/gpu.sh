@@ -64,7 +64,7 @@ minutes() { awk "BEGIN { left = $end - $SECONDS - $2; s = left < $1 ? left : $1;
 [ -e "$out/device.csv" ] || step device 120 benchmarks.device --device "$device" --out "$out" $quick
 [ "${SCALE:-3}" = 0 ] || step scale 600 experiments.llm_scale --large --device "$device" --jobs 1 $quick --out "$out" \
     --minutes "$(minutes $((60 * ${SCALE:-3})) 15)"
-# a minute to import everything, to save what is cut off, and for the tables
+# three quarters of a minute to import everything, to save what is cut off, and for the tables
 [ -z "$model" ] || step grid 3600 experiments.llm_validation --rung 2 --large --device "$device" --model "$model" \
-    $quick --workers "${WORKERS:-7}" --out "$out" --minutes "$(minutes 3600 60)" ${OPTIONS:-}
+    $quick --workers "${WORKERS:-7}" --out "$out" --minutes "$(minutes 3600 45)" ${OPTIONS:-}
 exit $failed

@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
+from torch.utils._pytree import tree_map_only
 
 from benchmarks import device
 from benchmarks.settings import QUICK
@@ -25,6 +26,7 @@ from experiments.llm_scale import cases as scale_cases
 from experiments.llm_scale import judging, training
 from experiments.llm_scale import plan as scale_plan
 from experiments.llm_validation import plan, runs, settings
+from experiments.llm_validation.master import MasterAdamW
 from tests import pretend_card
 
 
@@ -120,6 +122,24 @@ def rows_of(found):
     """Numbers of a piece of work."""
     rows = [row for table in found.values() for row in table] if isinstance(found, dict) else found
     return [{k: v for k, v in row.items() if isinstance(v, float)} for row in rows]
+
+
+def test_an_optimiser_is_taken_up_from_a_checkpoint_in_memory(card):
+    def fresh():
+        weight = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16, device=card))
+        return weight, MasterAdamW([weight], lr=0.1)
+
+    def step(weight, adam):
+        weight.grad = torch.ones_like(weight)
+        adam.step()
+
+    weight, adam = fresh()
+    step(weight, adam)
+    other, again = fresh()
+    again.load_state_dict(tree_map_only(torch.Tensor, lambda x: x.cpu(), adam.state_dict()))
+    for one in ((weight, adam), (other, again)):
+        step(*one)
+    assert weight.tolist() == other.tolist() != [1, 1, 1]
 
 
 def tied(load):

@@ -24,10 +24,8 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 NAME = "card"
 aten = torch.ops.aten
-COPIES = {
+COPIES = {  # not several at once: CUDA copies those only within one device
     aten.copy_.default,
-    aten._foreach_copy_.default,
-    aten._foreach_copy.default,
     aten._to_copy.default,
     aten._copy_from.default,
 }

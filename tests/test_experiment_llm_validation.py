@@ -151,7 +151,10 @@ def test_workers_save_and_stop_when_their_parent_is_killed(finished, tmp_path):
     orphans = workers(running)
     running.kill()
     assert len(orphans) == 2
-    assert not psutil.wait_procs(orphans, timeout=60)[1]
+    _, alive = psutil.wait_procs(orphans, timeout=60)
+    for worker in alive:
+        worker.kill()
+    assert not alive
     assert not list(home.rglob("run.json"))
 
 
@@ -338,7 +341,7 @@ def test_a_student_is_the_same_whenever_it_is_educated(tmp_path):
 
 def test_runs_are_found_by_what_decides_them():
     run = plan.Run("grpo", "free", 0, settings.RUNG_1)
-    same = plan.Run("grpo", "free", 0, settings.RUNG_1.but(seeds=9, save=1, tasks=("free",)))
+    same = plan.Run("grpo", "free", 0, settings.RUNG_1.but(seeds=9, save=1, by_task=True, tasks=("free",)))
     assert run.fingerprint == same.fingerprint
     assert run.fingerprint != plan.Run("grpo", "free", 0, settings.RUNG_1.but(steps=61)).fingerprint
     first = [r.seed for r in plan.ordered(settings.RUNG_2, range(3))]

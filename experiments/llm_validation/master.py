@@ -55,5 +55,6 @@ class MasterAdamW(torch.optim.AdamW):
         masters = state_dict["masters"]
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "masters"})
         with torch.no_grad():
-            torch._foreach_copy_(self.masters, list(masters))
+            for master, saved in zip(self.masters, masters, strict=True):
+                master.copy_(saved)  # from wherever a checkpoint was read to
         self._round()

@@ -174,7 +174,7 @@ def arguments(run: Run, folder: Path, device: str, processes: int) -> DistILConf
         report_to="none",
         disable_tqdm=True,
         teacher_model_kind=own.teacher,
-        dataloader_pin_memory=device != "cpu",
+        dataloader_pin_memory=False,
         **own.trainer,
         **ALGORITHMS[run.algorithm],
     )  # fmt: skip
