@@ -10,8 +10,9 @@ and judged on the same held-out items, 16 answers each, drawn with the same seed
 
 A run is an algorithm, a task and a seed. Runs are done seed by seed, so that whatever is finished is a whole smaller
 table; a run saves its weights, optimiser and random numbers every few steps and goes on from there. `--minutes` ends a
-piece of work in time; the same command goes on. `--rung 2 --again` runs its longer task with new seeds, to see whether
-they say what the first ones said. Tables, `llm_validation_rung<n>_<name>.csv`:
+piece of work in time; the same command goes on. `--workers` does several runs side by side. `--rung 2 --again` runs
+its longer task with new seeds, to see whether they say what the first ones said. Tables,
+`llm_validation_rung<n>_<name>.csv`:
 
 * `power`: the minimum detectable effect, computed *before* the grid (`--power`), from binomial noise and a pilot;
 * `curves`: success, length, entropy and loss of every training step;

@@ -73,10 +73,10 @@ def claimed(place: Path, *, wait: bool) -> Iterator[bool]:
     """
     folder = place.parent / LOCKS
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{place.name}.lock", blocking=wait)
+    lock = FileLock(folder / f"{place.name}.lock")
     try:
         if PartialState().is_main_process:
-            lock.acquire()
+            lock.acquire(blocking=wait)
     except Timeout:
         yield False
     else:
