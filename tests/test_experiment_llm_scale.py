@@ -114,6 +114,7 @@ def test_verdicts():
     assert verdict("higher", 0.01, 0.005, 0.015, 0.02) == CONTRADICTED  # decided, and less than what counts
     assert verdict("higher", 0.03, -0.01, 0.07, 0.02) == UNDECIDED
     assert verdict("lower", 0.05, 0.01, 0.09, 0.02) == CONTRADICTED
+    assert verdict("lower", -0.01, -0.015, -0.005, 0.02) == CONTRADICTED
     assert verdict("not higher", -0.05, -0.09, 0.01, 0.02) == HELD
     assert verdict("not higher", 0.05, 0.01, 0.09, 0.02) == CONTRADICTED
     assert verdict("not lower", 0.0, -0.03, 0.03, 0.02) == UNDECIDED
