@@ -28,10 +28,10 @@ if [ -n "${WHEELS:-}" ]; then
     PYTHONPATH=$site:.
 fi
 
-pack() {  # all but weights and locks
+pack() {  # all but weights, those of lessons too, and locks
     local new
     new=$(mktemp -d "$out/.packing-XXXXXX")
-    tar -C "$out" --exclude=./packed --exclude='.packing*' --exclude='checkpoint*' --exclude='student-*' \
+    tar -C "$out" --exclude=./packed --exclude='.packing*' --exclude='checkpoint*' --exclude='student-*' --exclude=educated \
         --exclude=model --exclude=locks --exclude='unfinished-*' --warning=no-file-changed -cf - . |
         gzip -1 | split -b 15M - "$new/results.tgz."
     rm -f "$packed"/results.tgz.*
