@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distil_theory import number_systems as ns
-from distil_theory import objectives, updates
+from distil_theory import objectives, solve, updates
 from distil_theory.aliasing import pool, visible
 from distil_theory.divergences import FORWARD_KL, FDivergence
 from distil_theory.number_systems import Array
@@ -29,7 +29,8 @@ from distil_theory.point import Point
 from distil_theory.spec import TabularMDP
 
 ROUNDING = 1e-24
-"""Of floats: a squared length below this share of what it was before centring or projecting is rounding, that is 0."""
+"""Of floats: a squared length below this share of what it was before centring, at what is seen, or before projecting is
+rounding, that is 0."""
 
 
 class Efficiency(NamedTuple):
@@ -46,23 +47,26 @@ class Efficiency(NamedTuple):
     @property
     def value(self) -> Array:
         """`e`; of rationals only where the root is rational (else `TypeError`)."""
-        return self.rate / ns.sqrt(self._product)
+        moved, best = self._lengths
+        return self.rate / best * ns.sqrt(best / moved)  # the product of the lengths might underflow
 
     @property
     def squared(self) -> Array:
         """`e |e|`, the square with the sign of the rate: exact in rationals."""
-        return self.rate * abs(self.rate) / self._product
+        moved, best = self._lengths
+        return (self.rate / best) * (abs(self.rate) / moved)
 
     @property
-    def _product(self) -> Array:
-        product = self.moved * self.best
-        void = ns.iszero(product)
-        if ns.name(product) in ("float64", "torch"):
-            return ns.where(void, product * 0 + np.nan, product)
-        if np.any(void):
-            what = "the direction moves nothing" if np.any(ns.iszero(self.moved)) else "the policy gradient is zero"
+    def _lengths(self) -> tuple[Array, Array]:
+        """`moved` and `best`, where both are positive."""
+        still, flat = ns.iszero(self.moved), ns.iszero(self.best)
+        if ns.name(self.moved) in ("float64", "torch"):
+            nan = self.moved * 0 + self.best * 0 + np.nan
+            return ns.where(still | flat, nan, self.moved), ns.where(still | flat, nan, self.best)
+        if np.any(still | flat):
+            what = "the direction moves nothing" if np.any(still) else "the policy gradient is zero"
             raise ValueError(f"there is no efficiency: {what}")
-        return product
+        return self.moved, self.best
 
 
 def of_objective(
@@ -76,7 +80,13 @@ def of_objective(
 ) -> Efficiency:
     """The efficiency of a small step on a divergence to an expert; arguments and errors as
     `objectives.improvement_rate`, which is its `rate`."""
-    return of_direction(mdp, student, updates.direction(mdp, student, expert, divergence, geometry, weight, part))
+    args = (mdp, student, expert, divergence)
+    move = updates.direction(*args, geometry, weight, part)
+
+    def raw(x: Point) -> Array:
+        return pool(mdp, x.flow * x.score) if geometry == "euclidean" else x.velocity(geometry)
+
+    return _compared(mdp, student, move, objectives.at(*args, weight, part, raw))
 
 
 def of_direction(mdp: TabularMDP, student: Array, step_direction: Array, features: Sequence[Array] = ()) -> Efficiency:
@@ -86,27 +96,37 @@ def of_direction(mdp: TabularMDP, student: Array, step_direction: Array, feature
         mdp: one MDP or a batch.
         student: `(H,S,A,*B)`, full support, constant on states that look alike.
         step_direction: `(H,O,A,*B)`, up to a constant per observation; `-objectives.loss_gradient` of whatever loss,
-            or what an optimiser makes of it.
+            or what an optimiser makes of it. Of one student many directions may be given.
         features: of a restricted class (`updates.project`): what it can follow of both directions is compared.
 
     Raises:
         ValueError: as `updates.first_order_change` and `updates.project`.
     """
+    return _compared(mdp, student, step_direction, step_direction, features)
+
+
+def _compared(
+    mdp: TabularMDP, student: Array, step_direction: Array, raw: Array, features: Sequence[Array] = ()
+) -> Efficiency:
+    """`of_direction`; `raw` is the direction before anybody centred it, of the size that rounding has to do with."""
     p, seen, q = _ground(mdp, student)
     move, best = step_direction, q
     if len(features):
         move, best = (updates.project(mdp, student, x, features) for x in (move, best))
     rate = updates.first_order_change(mdp, student, move)
+    flow = seen[:, :, None] * p
 
     def squared_length(x: Array, before: Array) -> Array:
-        flow = seen[:, :, None] * p
-        x, before = (ns.common(ns.asarray(y), p)[0] for y in (x, before))
-        length, full = ((flow * y * y).sum(axis=2).sum(axis=1).sum(axis=0) for y in (x - _mean(p, x), before))
+        f, mean, x, before = (solve.align(ns.common(ns.asarray(y), p)[0], n, 3) for y in (flow, p, x, before))
+        length, full = ((f * y * y).sum(axis=2) for y in (x - _mean(mean, x), before))
+        if len(features):  # projecting mixes what is seen, centring does not
+            length, full = (y.sum(axis=(0, 1), keepdims=True) for y in (length, full))
         if ns.name(length) in ("float64", "torch"):
             length = ns.where(length <= ROUNDING * full, length * 0, length)
-        return length
+        return length.sum(axis=1).sum(axis=0) + rate * 0  # of every batch the whole shape
 
-    return Efficiency(rate, squared_length(move, step_direction), squared_length(best, q))
+    n = max(ns.asarray(move).ndim, p.ndim) - 3
+    return Efficiency(rate, squared_length(move, raw), squared_length(best, q))
 
 
 def natural_policy_gradient(mdp: TabularMDP, student: Array) -> Array:

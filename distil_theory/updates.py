@@ -106,7 +106,9 @@ def project(mdp: TabularMDP, student: Array, step_direction: Array, features: Se
 def first_order_change(mdp: TabularMDP, student: Array, step_direction: Array) -> Array:
     """`dJ/d eta` along a direction of the logits, `<dJ/d theta, Delta theta>`, shape `B`."""
     gradient = objectives.return_gradient(mdp, student)
-    return (gradient * _check_direction(mdp, gradient, step_direction)).sum(axis=2).sum(axis=1).sum(axis=0)
+    move = _check_direction(mdp, gradient, step_direction)
+    ndim = max(gradient.ndim, move.ndim) - 3
+    return (solve.align(gradient, ndim, 3) * solve.align(move, ndim, 3)).sum(axis=2).sum(axis=1).sum(axis=0)
 
 
 def _check_direction(mdp: TabularMDP, like: Array, step_direction: Any) -> Array:
@@ -115,6 +117,9 @@ def _check_direction(mdp: TabularMDP, like: Array, step_direction: Any) -> Array
     steps, _, actions = mdp.shape
     validate.batched("step_direction", move, (steps, mdp.observations, actions), ["h", "o", "a"])
     validate.finite("step_direction", move, ["h", "o", "a"])
+    batch, others = tuple(move.shape[3:]), tuple(like.shape[3:])
+    if batch and others and batch != others:
+        raise ValueError(f"step_direction has batch shape {batch}, the MDPs and policies have {others}")
     return ns.common(move, like)[0]
 
 

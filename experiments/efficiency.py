@@ -23,6 +23,7 @@ import pandas as pd
 from rich.table import Table
 
 from distil_theory import efficiency, experts, objectives, solve
+from distil_theory.algorithms import groups
 from distil_theory.claims.rare_success import bound, checks, prompts
 from distil_theory.divergences import BY_NAME, FORWARD_KL
 from distil_theory.number_systems import Array
@@ -33,6 +34,8 @@ from experiments.efficiency_plots import ESTIMATORS, OBJECTIVES
 PROMPTS, TOKENS, KINDS = 4, 3, 3
 TRUST = 0.9
 """In the teacher, of divergences that cannot bear a zero."""
+GROUP = 8
+"""Rollouts of a prompt that GRPO compares."""
 ROUNDING = 1e-9
 AHEAD = ("jensen_shannon", "hellinger", "total_variation", "reverse_kl")
 
@@ -83,6 +86,15 @@ def touching(ratios: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["setting", "ratio", "efficiency", "bound"])
 
 
+def group_normalised(mdp: TabularMDP, student: Array, group: int) -> Array:
+    """The natural direction of GRPO's expectation, answers being right or wrong: a right one earns more, by prompt."""
+    success = solve.values(mdp, student)[0][0, :: mdp.shape[1] // PROMPTS]
+    plus, minus = groups.advantages(np.array([0.0, 1.0]), np.stack([1 - success, success]), group)
+    worth = np.repeat(plus[1] - minus[0], mdp.shape[1] // PROMPTS, axis=0)
+    paid = TabularMDP(mdp.transition, mdp.reward * worth[:, None], mdp.initial, batch_ndim=1)
+    return efficiency.natural_policy_gradient(paid, student)
+
+
 def of(name: str, mdp: TabularMDP, student: Array, star: Array) -> Array:
     """The efficiency of one of `OBJECTIVES`."""
     if name in ("value_weighted", "prefix_weighted"):
@@ -91,6 +103,8 @@ def of(name: str, mdp: TabularMDP, student: Array, star: Array) -> Array:
         return efficiency.of_objective(mdp, student, star, FORWARD_KL, weight=weight).value
     if name == "plain_policy_gradient":
         return efficiency.of_direction(mdp, student, objectives.return_gradient(mdp, student)).value
+    if name == "grpo":
+        return efficiency.of_direction(mdp, student, group_normalised(mdp, student, GROUP)).value
     divergence = BY_NAME[name]
     if divergence.needs_expert_support:
         star = TRUST * star + (1 - TRUST) * student
@@ -185,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "divergences": shown,
         "variance": noise,
     }
-    told = {"prompts": PROMPTS, "tokens": TOKENS, "kinds": KINDS, "trust": TRUST, "problems": n}
+    told = {"prompts": PROMPTS, "tokens": TOKENS, "kinds": KINDS, "trust": TRUST, "group": GROUP, "problems": n}
 
     def verdicts(saved: harness.Tables) -> list[str]:
         return [*violated(saved), *wrong, *noisier]

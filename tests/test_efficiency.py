@@ -164,6 +164,37 @@ def test_what_rounding_leaves_is_no_direction():
         assert np.isnan(efficiency.of_objective(flat, pi, star, FORWARD_KL).value)
 
 
+def test_a_teacher_who_is_the_student_up_to_rounding_shows_no_direction():
+    for seed in range(20):
+        mdp, pi, _ = drawn(seed)
+        for geometry in ("natural", "euclidean"):
+            assert np.isnan(efficiency.of_objective(mdp, pi, 0.3 * pi + 0.7 * pi, FORWARD_KL, geometry).value)
+
+
+def test_what_is_small_is_no_rounding():
+    """Success of 1e-13 beside a prompt that never fails; logits of one observation far off; very small units."""
+    half, right = np.full((1, 2, 2), 0.5), np.array([[[0.0, 0.0], [0.0, 1.0]]])
+    beside = Bandit([[1.0, 1.0], [1e-13, 2e-13]], [0.5, 0.5])
+    assert efficiency.of_direction(beside, half, right).value == pytest.approx(1)
+    off = right + np.array([[[1e13], [0.0]]])
+    assert efficiency.of_direction(Bandit([[1.0, 1], [0, 1]], [0.5, 0.5]), half, off).value == pytest.approx(1)
+    for unit in (1e-90, 1e90):
+        found = efficiency.of_direction(Bandit([0, unit]), half[:, :1], right[:, 1:] * unit)
+        assert found.value == found.squared == pytest.approx(1)
+
+
+def test_many_directions_of_one_student():
+    mdp, pi, _ = drawn(7, seen=[0, 1, 0])
+    moves = np.random.default_rng(0).normal(size=(3, 2, 2, 5))
+    found = efficiency.of_direction(mdp, pi, moves)
+    assert [x.shape for x in found] == [(5,)] * 3
+    for i in range(5):
+        np.testing.assert_allclose([x[i] for x in found], efficiency.of_direction(mdp, pi, moves[..., i]), rtol=1e-12)
+    many, students, _ = drawn(7, batch=(4,))
+    with pytest.raises(ValueError, match=r"step_direction has batch shape \(5,\), the MDPs and policies have \(4,\)"):
+        efficiency.of_direction(many, students, np.zeros((3, 3, 2, 5)))
+
+
 def test_bad_directions_are_named():
     mdp, pi, _ = drawn(0)
     with pytest.raises(ValueError, match="step_direction"):

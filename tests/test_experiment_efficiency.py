@@ -1,11 +1,13 @@
 """`python -m experiments.efficiency` as a user runs it: files, tables against another route, verdicts."""
 
+import itertools
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from distil_theory import efficiency as shares
 from distil_theory import experts, solve, trajectories
 from distil_theory.spec import TabularMDP
 from experiments import efficiency, harness
@@ -78,6 +80,25 @@ def test_variances_are_those_of_rollouts():
             square = np.einsum("n,hns,hna->h", p, here, x**2)
             mean = np.einsum("n,hns,hna->hsa", p, here, x)
             np.testing.assert_allclose(found[name][:, i], square - (mean**2).sum(axis=(1, 2)), atol=1e-14)
+
+
+def test_what_grpo_expects_is_the_mean_over_groups():
+    """All outcomes of a group of four; groups of two and three make the policy gradient, groups of eight nearly."""
+    mdp, student = efficiency.token_problems(np.random.default_rng(4), 2)
+    v, q = solve.values(mdp, student)
+    success = v[0, ::9]
+    worth = 0
+    for bits in itertools.product((0, 1), repeat=4):
+        if 0 < sum(bits) < 4:
+            others = np.prod([success if z else 1 - success for z in bits[1:]], axis=0)
+            worth = worth + (1 if bits[0] else -1) * others * (bits[0] - np.mean(bits)) / np.std(bits)
+    found = efficiency.group_normalised(mdp, student, 4)
+    np.testing.assert_allclose(found, np.repeat(worth, 9, axis=0)[:, None] * (q - v[:, :, None]), atol=1e-14)
+    for group, least, most in ((2, 1 - 1e-9, 1 + 1e-9), (3, 1 - 1e-9, 1 + 1e-9), (8, 0.984, 0.99999)):
+        direction = efficiency.group_normalised(mdp, student, group)
+        e = shares.of_direction(mdp, student, direction).value
+        assert (least < e).all()
+        assert (e < most).all()
 
 
 def test_right_answers_are_spread_over_prompts():

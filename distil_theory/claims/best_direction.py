@@ -8,8 +8,10 @@ A direction moves the student by `d log pi = eps g` with `E_pi g = 0`. With `<x,
 
 and this is the rate per movement, in units of the best one: to first order, for a KL of `delta` nats per episode, the
 return rises by `e(g) |A| sqrt(2 delta)`. The natural policy gradient, and so a natural step on the expectation of
-REINFORCE or GRPO, takes all of it. Feedback can therefore only help to *find* that direction, with less noise (claim
-21b) or where rewards are missing; or by steps that are not small. A class of students that moves in the span of its
+REINFORCE, takes all of it; GRPO nearly all: dividing by a group's standard deviation weighs prompts, by at
+most 1.43 against each other in groups of eight, not at all in groups of two and three (`algorithms.groups`). Feedback
+can therefore only help to *find* that direction, with less noise (claim 21b) or where rewards are missing; or by steps
+that are not small. A class of students that moves in the span of its
 score functions, or sees less than the state, has `P A` in the place of `A`, `P` the projection of claim 17. (Steepest
 ascent in the Fisher metric: Amari 1998, Kakade 2001.)
 

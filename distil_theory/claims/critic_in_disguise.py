@@ -7,9 +7,10 @@ weights* are these, path by path,
 .. math:: \prod_{h' < h} \frac{\pi^*}{\pi} = \frac{V_h(s_h)}{V_0(s_0)} \quad \text{iff } Q_h(s, a) = V_{h+1}(s')
           \text{ for all } s' \text{ that may follow:}
 
-where no luck decides (every token MDP). The step is then `A / V_0(s_0)`, the gradient of `E log V_0` (claim 12b): of
-efficiency 1 iff all prompts that matter have the same success. With luck and one prompt the mean weight `d*/d` is `V/J`
-at every step iff `E[Q_h | s_{h+1}] = V_{h+1}` at every step; where luck alone decides it is 1, as bad as none.
+where no luck decides (every token MDP paid at the end). The step is then `A / V_0(s_0)`, the gradient of `E log V_0`
+(claim 12b): for a student who sees the state of efficiency 1 iff all prompts that matter have the same success. With
+luck and one prompt the mean weight `d*/d` is `V/J` at every step iff `E[Q_h | s_{h+1}] = V_{h+1}` at every step; where
+luck alone decides it is 1, as bad as none.
 
 *Noise.* The answer is right, `z = 1`, with chance `R(tau)`. Three estimates of the policy gradient at `(h, s, a)` from
 one rollout, each times `1[s_h = s]`:

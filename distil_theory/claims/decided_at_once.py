@@ -10,7 +10,8 @@ moves the student there along the advantage, and differs from others only in how
 that of forward cross-entropy, where `c = t x`; if convex (Pearson) at most. Total variation, `c = 1`, takes all, and so
 does reverse KL in the limit `t -> 1`. Where an action leaves success open no such order holds: in a single bandit of
 three chances of success forward cross-entropy takes all, reverse KL and JS may take less than a tenth, Pearson less
-than a third (certificates), and reverse KL in the limit goes to "avoid certain failure", the direction `1[Q > 0]`.
+than a third (certificates), and reverse KL in the limit, if some action is sure to fail, goes to "avoid certain
+failure", the direction `1[Q > 0]`.
 
 Proof. (1) Two ratios occur at a prompt, and any function of two values is linear. (2) `c(0) = 0`, so for a concave `c`
 the quotient `psi = c/x` falls, and `c` grows as `h` does (claim 9). (3) Chebyshev: the covariance of a falling and a

@@ -12,7 +12,8 @@ ERRORS = [
      "return self.occupancy[:, :, None] * self.pi**2", BEST, "the return"),
     ("a plus for the minus", "claims/best_direction.py", "(x * K - R * y) ** 2", "(x * K + R * y) ** 2", BEST,
      "2 (E x^2 E y^2"),
-    ("nothing projected", "efficiency.py", "if len(features):", "if not len(features):", BEST, "within a class"),
+    ("nothing projected", "efficiency.py", "if len(features):\n        move", "if not len(features):\n        move", BEST,
+     "within a class"),
     ("Q not centred", "efficiency.py", "return q - _mean(p, q)", "return q", BEST, "the natural"),
     ("lengths without d", "efficiency.py", "flow = seen[:, :, None] * p", "flow = seen[:, :, None] * 0 + p", BEST, MARGIN),
     ("weight ignored in Point.weighted", "point.py", "if self.weight is None", "if True", CRITIC, "weighted by V"),
@@ -41,7 +42,7 @@ ERRORS = [
     ("c for x c' - c", "claims/decided_at_once.py", "falls = X * c.diff(X) - c", "falls = c", ONCE, "c/x"),
     ("drop the factor 2", "claims/success_conditioned.py", "outer - 2 * cov", "outer - cov", ONCE, "covariances"),
     ("psi x for psi c", "claims/decided_at_once.py", "(psi * c - psi_c)", "(psi * x - psi_c)", ONCE, "two covariances"),
-    ("a length that is not centred", "efficiency.py", "(x - _mean(p, x), before)", "(x, before)", ONCE, "reverse KL"),
+    ("a length that is not centred", "efficiency.py", "(x - _mean(mean, x), before)", "(x, before)", ONCE, "reverse KL"),
     ("the slope of Jensen-Shannon upside down", "divergences.py", "lambda u: ns.log((u + 1) / 2) / 2",
      "lambda u: ns.log(2 / (u + 1)) / 2", ONCE, MARGIN),
 ]  # fmt: skip
