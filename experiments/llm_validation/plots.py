@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from experiments import harness
 from experiments.harness import LINES, Tables, title
 from experiments.harness import OKABE_ITO as C
-from experiments.llm_validation.plan import LABELS, REFERENCE, Setting
+from experiments.llm_validation.plan import LABELS, Setting
 
 LOOK: dict[str, tuple[str, Any, str]] = {
     "local_ce": LINES["forward_kl"],
@@ -26,7 +26,13 @@ LOOK: dict[str, tuple[str, Any, str]] = {
     "prefix": (C["sky"], "-", "P"),
 }
 WATCHED = {"success": "success while training", "length": "tokens per answer", "entropy": "entropy per token (nats)"}
-METRICS = {"avg": "Avg@16", "pass_8": "Pass@8", "length": "tokens per answer", "entropy": "entropy of an answer"}
+METRICS = {
+    "avg": "Avg@16",
+    "likeliest": "likeliest right",
+    "pass_8": "Pass@8",
+    "length": "tokens",
+    "entropy": "entropy (nats)",
+}
 SMOOTH = 9
 """Steps of the running mean in the curves."""
 
@@ -85,7 +91,7 @@ def differences(figure: Any, tables: Tables) -> None:
                 if way == "both":
                     axis.plot(x["value"], y, LOOK[algorithm][2], color=colour, ms=4)
         axis.set_yticks(range(len(names)), [LABELS[a] for a in reversed(names)])
-        axis.set(title=words if not row else "", xlabel=f"less {LABELS[REFERENCE]}" if row == len(tasks) - 1 else "")
+        axis.set(title=words if not row else "", xlabel="less local CE" if row == len(tasks) - 1 else "")
         if not column:
             axis.set_ylabel(f"task {task}")
     figure.subplots_adjust(
