@@ -17,6 +17,8 @@
 # 3; 0 leaves it out), OPTIONS (more for the grid), QUICK=--quick (rehearse everything on tiny models).
 set -uo pipefail
 cd "$(dirname "$0")/.."
+[[ ${2:-} =~ ^(0|[1-9][0-9]*)$ ]] || { echo "bash experiments/gpu.sh OUT MINUTES [MODEL]: MINUTES is a whole number" >&2; exit 2; }
+[ -z "${3:-}" ] || [ -e "$3" ] || { echo "the model $3 does not exist" >&2; exit 2; }
 end=$((SECONDS + 60 * $2)) out=$1 model=${3:-} device=${DEVICE:-cuda} python=${PYTHON:-python3} quick=${QUICK:-}
 site=${SITE:-/tmp/site} packed=${PACKED:-$out/packed} failed=0
 mkdir -p "$out" "$packed"

@@ -212,6 +212,9 @@ def test_new_seeds_judge_what_the_first_ones_found(tmp_path):
 def test_bad_options(tmp_path):
     with pytest.raises(SystemExit, match="--again: it belongs to --rung 2"):
         command.main(["--quick", "--out", str(tmp_path), "--again"])
+    for name in ("none.gguf", "none"):
+        with pytest.raises(SystemExit, match=f"--model: {tmp_path / name} does not exist"):
+            command.main(["--quick", "--rung", "2", "--out", str(tmp_path), "--model", str(tmp_path / name)])
     for change, words in (("colour=red", "is no NAME=VALUE"), ("steps=many", "'many' is no value of steps")):
         with pytest.raises(SystemExit, match=words):
             command.main(["--quick", "--out", str(tmp_path), "--set", change])
@@ -274,7 +277,9 @@ def test_metrics_of_an_item_by_hand():
     assert row["pass_2"] == pytest.approx(1 - 1 / 6)
     assert (row["likeliest"], row["untapped"]) == (1.0, 0.5)
     (row,) = tables.by_item(answers.assign(log_prob=[-3.0, -2, -1, -9])).to_dict("records")
-    assert (row["likeliest"], row["untapped"]) == (0.0, -0.5)
+    assert (row["likeliest"], row["untapped"], row["per_token"]) == (0.0, -0.5, 0.0)
+    (row,) = tables.by_item(answers.assign(log_prob=[-3.0, -1.9, -9, -3])).to_dict("records")
+    assert (row["likeliest"], row["per_token"]) == (1.0, 0.0)  # the last: likely for its six tokens
 
 
 # --- training

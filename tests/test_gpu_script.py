@@ -45,3 +45,16 @@ def test_a_failed_step_is_told_and_no_time_is_no_work(tmp_path):
     assert "status 0" not in said
     status, said = called(tmp_path / "other", tmp_path / "packed", "0")
     assert (status, "==" in said) == (0, False), said
+
+
+def test_what_is_asked_for_wrongly_is_said_before_anything_is_done(tmp_path):
+    out = tmp_path / "with a space"
+    for more, words in (
+        ([], "OUT MINUTES [MODEL]: MINUTES is a whole number"),
+        (["ten"], "OUT MINUTES [MODEL]: MINUTES is a whole number"),
+        (["5", str(tmp_path / "no model.gguf")], "no model.gguf does not exist"),
+    ):
+        status, said = called(out, out / "packed", *more)
+        assert status == 2, said
+        assert words in said
+        assert not out.exists()

@@ -44,6 +44,14 @@ def reach(tree: PrefixTree, pi: torch.Tensor) -> torch.Tensor:
     return torch.cat(found, dim=-1)
 
 
+def log_reach(tree: PrefixTree, log_pi: torch.Tensor) -> torch.Tensor:
+    """The logarithm of `reach`, from log-probabilities, where the probability itself may be too small for a float."""
+    found = [torch.zeros_like(log_pi[..., 0, :1])]
+    for rows in levels(tree, log_pi, -2)[:-1]:
+        found.append((found[-1][..., None] + rows).flatten(-2))
+    return torch.cat(found, dim=-1)
+
+
 def values(
     tree: PrefixTree, pi: torch.Tensor, last: torch.Tensor, cost: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,8 +125,8 @@ def disagreement(game: TreeGame, log_pi: torch.Tensor, log_star: torch.Tensor, o
 
 def prefix_weight(game: TreeGame, log_pi: torch.Tensor, log_star: torch.Tensor, clip: float) -> torch.Tensor:
     """Claim 15: `min(prod pi*/pi, clip)` along each prefix, `(*B, C, N)`; `inf`: no clip, claim 2."""
-    ours = reach(game.tree, log_pi.exp()).index_select(-2, game.view)
-    return (reach(game.tree, log_star.exp()) / ours).clamp(max=clip)
+    ours = log_reach(game.tree, log_pi).index_select(-2, game.view)
+    return (log_reach(game.tree, log_star) - ours).exp().clamp(max=clip)
 
 
 def loss(

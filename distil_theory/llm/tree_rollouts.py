@@ -67,16 +67,16 @@ def visits(game: TreeGame, rollouts: Rollouts) -> torch.Tensor:
 
 
 def outcome_loss(game: TreeGame, log_pi: torch.Tensor, rollouts: Rollouts, *, normalise: bool) -> torch.Tensor:
-    """Minus the mean advantage-weighted log-probability of the drawn answers, `(B,)`."""
+    """Minus the mean advantage-weighted log-probability of the drawn answers as far as they talk, `(B,)`: what is drawn
+    behind `halt` nobody writes, and it would only add noise."""
     reward = game.reward[rollouts.context[..., None], rollouts.answer]
     advantage = reward - reward.mean(dim=-1, keepdim=True)
     if normalise:
         spread = reward.std(dim=-1, correction=0, keepdim=True)
         advantage = torch.where(spread > 0, advantage / torch.where(spread > 0, spread, 1), 0)
     views = game.view[rollouts.context]
-    said = (
-        log_law(game, log_pi).gather(1, views[..., None].expand(-1, -1, game.tree.answers)).gather(2, rollouts.answer)
-    )
+    law = log_law(game, log_pi.masked_fill((game.talks == 0)[:, None], 0))
+    said = law.gather(1, views[..., None].expand(-1, -1, game.tree.answers)).gather(2, rollouts.answer)
     return -(advantage * said).mean(dim=(1, 2))
 
 

@@ -99,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     work.settle(args.device)
     if (args.large or args.again) and args.rung != 2:
         raise SystemExit(f"argument --{'large' if args.large else 'again'}: it belongs to --rung 2")
+    if args.model is not None and not args.model.exists():
+        raise SystemExit(f"argument --model: {args.model} does not exist")
     if args.workers > 1 and PartialState().num_processes > 1:
         raise SystemExit("argument --workers: processes that share each step cannot also share the runs")
     which = "large" if args.large else f"rung{args.rung}" + "_again" * args.again

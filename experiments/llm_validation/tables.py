@@ -38,15 +38,18 @@ def by_item(completions: pd.DataFrame, attempts: Sequence[int] = ATTEMPTS) -> pd
 
     Answers are right or wrong, so Best@k is Pass@k; Maj@k is the chance that the most frequent vote is right, ties
     being broken by a fair draw. `likeliest`: whether the answer that the student itself finds likeliest is right, and
-    `untapped` what that is above the mean: success that the student has and that sampling at temperature 1 hides.
+    `untapped` what that is above the mean: success that the student has and that sampling at temperature 1 hides. The
+    likeliest answer is often a short one; `per_token` is of that with the greatest mean log-probability per token,
+    which favours long ones.
     """
     rows = []
     for item, own in completions.groupby("item", sort=False):
         k, right = len(own), int(own["right"].sum())
         passed = {f"pass_{n}": float(success.estimate_pass_at_n([right], k, n).value[0]) for n in attempts if n <= k}
-        likeliest = float(own["right"].iloc[own["log_prob"].to_numpy(float).argmax()])
+        sure = own["log_prob"].to_numpy(float)
+        likeliest, per_token = (float(own["right"].iloc[x.argmax()]) for x in (sure, sure / own["length"].to_numpy()))
         rows.append({"item": item, "samples": k, "right": right, "avg": right / k, "maj": evaluate.majority(own, k),
-                     "likeliest": likeliest, "untapped": likeliest - right / k,
+                     "likeliest": likeliest, "untapped": likeliest - right / k, "per_token": per_token,
                      "best": float(right > 0), **passed, "length": own["length"].mean(),
                      "entropy": own["entropy"].mean(), "ended": own["ended"].mean(),
                      "worked": own["completion"].map(worked).mean()})  # fmt: skip
@@ -95,8 +98,8 @@ def machine(told: dict[str, Any]) -> dict[str, Any]:
 
 FORETOLD = ("prediction", "claims", "task", "algorithm", "minus", "metric", "expected", "seeds", "value", "lower",
             "upper", "detectable", "verdict")  # fmt: skip
-METRICS = ("avg", "maj", "likeliest", "untapped", "best", *(f"pass_{n}" for n in ATTEMPTS[1:-1]), "length", "entropy",
-           "ended", "worked")  # fmt: skip
+METRICS = ("avg", "maj", "likeliest", "untapped", "per_token", "best", *(f"pass_{n}" for n in ATTEMPTS[1:-1]), "length",
+           "entropy", "ended", "worked")  # fmt: skip
 
 
 def there(items: pd.DataFrame) -> list[str]:

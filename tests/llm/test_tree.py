@@ -133,6 +133,29 @@ def test_nothing_is_charged_behind_halt():
         assert (tree.loss_gradient(game, log_pi, star, CROSS_ENTROPY, part)[:, ended] == 0).all()
 
 
+def test_what_is_written_behind_halt_reinforces_nothing():
+    game = tree_game.of_rules(program_rules((DOUBLE,), ("DUP", "ADD", "HALT"), 3, "trace"))
+    logits = torch.randn(1, 1, 13, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    log_pi = logits.log_softmax(dim=-1)
+    drawn = tree_rollouts.draw(game, log_pi, 50, 4, torch.Generator().manual_seed(0))
+    cost = tree_rollouts.outcome_loss(game, log_pi, drawn, normalise=True)
+    (found,) = torch.autograd.grad(cost.sum(), logits)
+    assert (found[0, 0][game.talks == 0] == 0).all()
+    assert (found[0, 0][game.talks == 1] != 0).all()
+
+
+def test_prefix_weights_of_what_is_too_rare_for_a_float_are_numbers():
+    game = tree_game.of_rules(sum_rules(2, 4, [(1, 0)], "answer")).to(torch.zeros(1))
+    logits = torch.zeros(1, game.tree.size, 2)
+    logits[..., 0] = 40
+    log_pi = logits.log_softmax(dim=-1)
+    assert tree.reach(game.tree, log_pi.exp()).min() == 0  # exp(-160)
+    star = tree.teacher(game, log_pi)
+    weight = tree.prefix_weight(game, log_pi, star, 5.0)
+    assert ((weight > 0) & (weight <= 5)).all()
+    assert tree.loss(game, log_pi, star, CROSS_ENTROPY, "local", 5.0).isfinite()
+
+
 def test_rollouts_are_drawn_from_the_student_and_reinforce_like_grpo():
     plays, _, thetas = pair("stack")
     game, log_pi = plays.game, plays.students(thetas).detach()
