@@ -97,6 +97,23 @@ def test_one_student_takes_many_steps():
             np.testing.assert_allclose(many[..., i], alone, rtol=1e-14)
 
 
+def test_one_student_many_directions_and_one_direction_of_many_students():
+    rng = np.random.default_rng(4)
+    mdp = Bandit(rng.normal(size=(3, 4)), [0.2, 0.3, 0.5])
+    students = rng.dirichlet(np.ones(4), size=(1, 3, 5)).swapaxes(2, 3)
+    ways = rng.normal(size=(1, 3, 4, 5))
+    both = updates.first_order_change(mdp, students, ways)
+    for i in range(5):
+        one, way = students[..., i], ways[..., i]
+        gradient = objectives.return_gradient(mdp, one)
+        np.testing.assert_allclose(both[i], (gradient * way).sum())
+        np.testing.assert_allclose(updates.first_order_change(mdp, one, ways)[i], (gradient * way).sum())
+        np.testing.assert_allclose(updates.first_order_change(mdp, students, ways[..., 0])[i],
+                                   (gradient * ways[..., 0]).sum())  # fmt: skip
+    with pytest.raises(ValueError, match=r"^step_direction has batch shape \(4,\), the MDPs and policies have \(5,\)$"):
+        updates.first_order_change(mdp, students, ways[..., :4])
+
+
 def test_a_step_in_symbols_is_the_formula():
     p, x, y, eta = sympy.symbols("p x y eta", positive=True)
     pi, step = np.array([[[p, 1 - p]]], dtype=object), np.array([[[x, y]]], dtype=object)
