@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks import THREAD_LIMITS
 from distil_theory.divergences import BY_NAME
+from experiments import devices
 from experiments.harness import replacing
 
 PACKAGES = (
@@ -174,7 +175,7 @@ def save_markdown(results: pd.DataFrame, path: Path) -> None:
 def machine() -> dict[str, Any]:
     """What the numbers depend on; entries that this system does not tell are left out."""
     described: dict[str, Any] = {
-        "processor": _field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
+        "processor": devices.name(),
         "cores": os.cpu_count(),
         "caches": _caches(),
         "memory": _field(Path("/proc/meminfo"), "MemTotal"),

@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from rich.table import Table
 
-from experiments import harness, llm_bridge_plots
+from experiments import devices, harness, llm_bridge_plots
 from experiments import llm_bridge_pieces as pieces
 from experiments.harness import console
 from experiments.llm_bridge_cases import EDUCATION, GAMES, OBJECTIVES, OPTIMISERS, RATE, WIDTHS, Case
@@ -45,24 +45,6 @@ COMPATIBLE = 1e-8
 """Largest `incompatibility` of a network that counts as free to move every prefix."""
 SAFE_WHEN_TRUTHFUL = ("forward_ce", "reverse_kl", "jensen_shannon", "hellinger")
 """Claim 19: with truthful hints, hidden or not."""
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """`--device`."""
-    parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)")
-
-
-def check_device(device: str) -> str:
-    """The device, if torch can use it.
-
-    Raises:
-        SystemExit: it cannot.
-    """
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as bad:
-        raise SystemExit(f"argument --device: torch cannot use {device!r}: {str(bad).splitlines()[0]}") from None
-    return device
 
 
 def chunks(seeds: Sequence[int], size: int) -> list[tuple[int, ...]]:
@@ -145,8 +127,8 @@ def summary(found: pd.DataFrame) -> Table:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment: tables, pictures, verdicts; exit status 1 if a check fails."""
-    args = harness.command_line("llm_bridge", (__doc__ or "").splitlines()[0], argv, options)
-    check_device(args.device)
+    args = harness.command_line("llm_bridge", (__doc__ or "").splitlines()[0], argv, devices.option)
+    devices.check(args.device)
     raw = collected(args)
     by_size, exceptions = signs(raw["steps"], raw["training"])
     small = better(raw, raw["steps"][raw["steps"]["kl"] == pieces.SMALL])

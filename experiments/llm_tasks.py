@@ -24,7 +24,7 @@ from rich.table import Table
 
 from distil_theory import success
 from distil_theory.llm import evaluate, models, tasks
-from experiments import harness
+from experiments import devices, harness
 from experiments.harness import OKABE_ITO
 
 ITEMS, SAMPLES = 32, 4
@@ -44,7 +44,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--shots", type=int, choices=range(5), default=2, help="solved examples in a prompt (default 2)"
     )
     parser.add_argument("--dtype", choices=tuple(models.DTYPES), default="bfloat16", help="default bfloat16")
-    parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)")
+    devices.option(parser)
 
 
 def measured(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import harness, llm_bridge, llm_bridge_pieces
+from experiments import devices, harness, llm_bridge, llm_bridge_pieces
 from experiments.llm_bridge_cases import GAMES, OBJECTIVES, OPTIMISERS, WIDTHS, Case, educated
 from experiments.llm_bridge_tables import better, curves, order, shares, signs
 from tests.quick import quick_run
@@ -192,8 +192,8 @@ def test_tables_by_hand():
 
 def test_a_device_that_is_not_there():
     with pytest.raises(SystemExit, match="argument --device: torch cannot use 'nonsense'"):
-        llm_bridge.check_device("nonsense")
-    assert llm_bridge.check_device("cpu") == "cpu"
+        devices.check("nonsense")
+    assert devices.check("cpu") == "cpu"
 
 
 def test_networks_are_educated_side_by_side_as_if_alone():

@@ -53,7 +53,7 @@ def play(mdp: TabularMDP, expert: Array, rounds: int, factor: Factor | None = No
             p = p if factor is None else p * factor(before.student, every)
             for i in np.flatnonzero(~ns.iszero(p).astype(bool)):
                 counts = before.counts.copy()
-                counts[steps[:, 0], every.states[:, i], every.labels[:, i]] += 1  # type: ignore[index]
+                counts[steps[:, 0], every.states[:, i], every.labels[:, i]] += 1  # type: ignore[index]  # rows of arrays, which numpy's stubs refuse
                 found = after.get(counts.tobytes())
                 after[counts.tobytes()] = (
                     _known(counts, p[i]) if found is None else found._replace(mass=found.mass + p[i])

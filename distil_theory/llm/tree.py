@@ -19,6 +19,8 @@ The same quantities as in `objectives` and `solve`, by other means, and tested t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 
 from distil_theory.divergences import FDivergence
@@ -36,20 +38,31 @@ def levels(tree: PrefixTree, table: torch.Tensor, axis: int) -> list[torch.Tenso
     return list(table.split([tree.tokens**h for h in range(tree.length)], dim=axis))
 
 
+def descend(
+    rows: Sequence[torch.Tensor], start: float, join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> list[torch.Tensor]:
+    """What the `levels` of a table come to along each prefix, one level after the other: `start` at the root."""
+    found = [torch.full_like(rows[0][..., 0, :1], start)]
+    for row in rows:
+        found.append(join(found[-1][..., None], row).flatten(-2))
+    return found
+
+
 def reach(tree: PrefixTree, pi: torch.Tensor) -> torch.Tensor:
     """Probability of each prefix, `(..., N)`, under probabilities `pi (..., N, A)`."""
-    found = [torch.ones_like(pi[..., 0, :1])]
-    for rows in levels(tree, pi, -2)[:-1]:
-        found.append((found[-1][..., None] * rows).flatten(-2))
-    return torch.cat(found, dim=-1)
+    *before, _ = levels(tree, pi, -2)
+    return torch.cat(descend(before, 1, torch.mul), dim=-1)
 
 
 def log_reach(tree: PrefixTree, log_pi: torch.Tensor) -> torch.Tensor:
     """The logarithm of `reach`, from log-probabilities, where the probability itself may be too small for a float."""
-    found = [torch.zeros_like(log_pi[..., 0, :1])]
-    for rows in levels(tree, log_pi, -2)[:-1]:
-        found.append((found[-1][..., None] + rows).flatten(-2))
-    return torch.cat(found, dim=-1)
+    *before, _ = levels(tree, log_pi, -2)
+    return torch.cat(descend(before, 0, torch.add), dim=-1)
+
+
+def log_law(tree: PrefixTree, log_pi: torch.Tensor) -> torch.Tensor:
+    """Log-probability of each finished answer, `(..., answers)`."""
+    return descend(levels(tree, log_pi, -2), 0, torch.add)[-1]
 
 
 def values(

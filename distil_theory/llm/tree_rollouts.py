@@ -28,21 +28,13 @@ class Rollouts(NamedTuple):
     answer: torch.Tensor
 
 
-def log_law(game: TreeGame, log_pi: torch.Tensor) -> torch.Tensor:
-    """Log-probability of each finished answer, `(..., answers)`."""
-    total = log_pi[..., 0, :1] * 0
-    for rows in tree.levels(game.tree, log_pi, -2):
-        total = (total[..., None] + rows).flatten(-2)
-    return total
-
-
 def draw(game: TreeGame, log_pi: torch.Tensor, prompts: int, group: int, dice: torch.Generator) -> Rollouts:
     """`group` answers of each of the students `(B, V, N, A)` to each of `prompts` prompts; every student sees the same
     prompts and the same randomness."""
     with torch.no_grad():
         chance, luck = (torch.rand(n, generator=dice, dtype=torch.float64) for n in (prompts, prompts * group))
         context = _invert(game.weight.double(), chance.to(game.weight.device))
-        law = log_law(game, log_pi).double().exp()[:, game.view[context]]
+        law = tree.log_law(game.tree, log_pi).double().exp()[:, game.view[context]]
         answer = _invert(law, luck.to(law.device).view(prompts, group).expand(*law.shape[:-1], group))
         return Rollouts(context.expand(len(law), -1), answer)
 
@@ -75,7 +67,7 @@ def outcome_loss(game: TreeGame, log_pi: torch.Tensor, rollouts: Rollouts, *, no
         spread = reward.std(dim=-1, correction=0, keepdim=True)
         advantage = torch.where(spread > 0, advantage / torch.where(spread > 0, spread, 1), 0)
     views = game.view[rollouts.context]
-    law = log_law(game, log_pi.masked_fill((game.talks == 0)[:, None], 0))
+    law = tree.log_law(game.tree, log_pi.masked_fill((game.talks == 0)[:, None], 0))
     said = law.gather(1, views[..., None].expand(-1, -1, game.tree.answers)).gather(2, rollouts.answer)
     return -(advantage * said).mean(dim=(1, 2))
 

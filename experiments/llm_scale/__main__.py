@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,9 +13,8 @@ import torch
 from rich.table import Table
 
 from distil_theory.parallel import console
-from experiments import harness, llm_scale
+from experiments import devices, harness, llm_scale
 from experiments.harness import Tables
-from experiments.llm_bridge import check_device
 from experiments.llm_scale import cases, judging, plan, plots, tables, training
 
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
@@ -27,7 +24,7 @@ MINUTE = 60.0
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What this experiment has beyond the others."""
-    parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)")
+    devices.option(parser)
     parser.add_argument("--large", action="store_true", help="the size of a graphics card")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; call again")
 
@@ -106,16 +103,6 @@ def collected(work: Work, own: cases.Setting) -> Tables:
     return found
 
 
-def processor(device: str) -> str:
-    """What computes, in words."""
-    if device.startswith("cuda"):
-        return str(torch.cuda.get_device_name(device))
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, one thread"
-
-
 def summary(saved: Tables) -> Table:
     """What the console shows."""
     told = Table("prediction", "about", "game", "expected", "difference", "95 % interval", "verdict")
@@ -150,7 +137,7 @@ def violated(saved: Tables) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment; exit status 1 if something is wrong with the tables."""
     args = harness.command_line("llm_scale", (llm_scale.__doc__ or "").splitlines()[0], argv, options)
-    check_device(args.device)
+    devices.check(args.device)
     if args.device != "cpu":
         args.jobs = 1  # one process for one card
     own = plan.setting(args.quick, args.large)
@@ -159,8 +146,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = collected(work, own)
     if not found:
         return console.print(f"{work.left} pieces are left, nothing can be compared yet: the same command goes on.")
+    processor = devices.name(args.device) + ", one thread" * (not args.device.startswith("cuda"))
     told: dict[str, Any] = {
-        "device": args.device, "processor": processor(args.device), "torch": torch.__version__,
+        "device": args.device, "processor": processor, "torch": torch.__version__,
         "setting": own._asdict(), "judged": {"sizes": judging.SIZES, "damping": judging.DAMPING},
         "unfinished": work.left, "seconds": round(time.monotonic() - began),
     }  # fmt: skip

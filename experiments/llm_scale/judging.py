@@ -20,6 +20,8 @@ SMALL = 1e-4
 DAMPING, PROBES = 0.1, 16
 OPTIMISERS = ("sgd", "adam", "natural")
 JUDGED = ("network", "exact")
+Slopes = dict[tuple[str, str], torch.Tensor]
+"""Teacher and objective to a gradient in the logits, `(B, V, N, A)`."""
 
 
 def first_steps(case: Case, start: np.ndarray) -> dict[str, Rows]:
@@ -30,14 +32,15 @@ def first_steps(case: Case, start: np.ndarray) -> dict[str, Rows]:
     damping = DAMPING * tree_steps.trace(plays, thetas, PROBES) / thetas.shape[1]
     best, left = tree_steps.natural(plays, thetas, -slope, damping, case.setting.iterations)
     ways = [("none", "policy_gradient", "natural", best)]
-    for name, objective in product(JUDGED, OBJECTIVES):
-        found = directions(plays, thetas, slopes(plays, thetas, name, objective), damping, case.setting.iterations)
+    asked = in_logits(plays, thetas)
+    for (name, objective), g in asked.items():
+        found = directions(plays, thetas, pulled_back(plays, thetas, g), damping, case.setting.iterations)
         ways += [(name, objective, optimiser, way) for optimiser, way in found.items()]
     told = {"game": case.game, "width": case.width}
     return {
-        "gradients": [told | row for row in gradients(case, plays, thetas)],
+        "gradients": [told | row for row in gradients(case, plays, thetas, asked)],
         "steps": [told | row for row in taken(case, plays, thetas, slope, ways)],
-        "efficiency": [told | row for row in efficiency(case, plays, thetas)],
+        "efficiency": [told | row for row in efficiency(case, plays, thetas, asked)],
         "solver": [told | {"seed": s, "residual": x} for s, x in zip(case.seeds, left.tolist(), strict=False)],
     }
 
@@ -54,15 +57,14 @@ def star(plays: TreePlayer, thetas: torch.Tensor, name: str, log_pi: torch.Tenso
     return cases.following(name, plays, thetas, log_pi) if fixed is None else fixed
 
 
-def in_logits(plays: TreePlayer, thetas: torch.Tensor, name: str, objective: str) -> torch.Tensor:
-    """The gradient of an objective in the logits, by its formula, `(B, V, N, A)`."""
-    log_pi, o = plays.students(thetas).detach(), OBJECTIVES[objective]
-    return tree.loss_gradient(plays.game, log_pi, star(plays, thetas, name, log_pi), o.divergence, o.part, o.clip)
-
-
-def slopes(plays: TreePlayer, thetas: torch.Tensor, name: str, objective: str) -> torch.Tensor:
-    """The same in the weights, `(B, P)`."""
-    return pulled_back(plays, thetas, in_logits(plays, thetas, name, objective))
+def in_logits(plays: TreePlayer, thetas: torch.Tensor) -> Slopes:
+    """The gradient of every objective in the logits, by its formula, with both teachers."""
+    log_pi = plays.students(thetas).detach()
+    stars = {name: star(plays, thetas, name, log_pi) for name in JUDGED}
+    return {
+        (name, objective): tree.loss_gradient(plays.game, log_pi, stars[name], o.divergence, o.part, o.clip)
+        for name, (objective, o) in product(JUDGED, OBJECTIVES.items())
+    }
 
 
 def directions(
@@ -76,16 +78,16 @@ def directions(
     }
 
 
-def gradients(case: Case, plays: TreePlayer, thetas: torch.Tensor) -> Rows:
+def gradients(case: Case, plays: TreePlayer, thetas: torch.Tensor, asked: Slopes) -> Rows:
     """Autograd through the tree against the formulas pulled back: relative errors in norm, in two precisions."""
     rows: Rows = []
     for dtype in (torch.float32, torch.float64):
         _, own = cases.player(case, dtype)
         weights = thetas.to(dtype)
+        teacher = cases.expert("network", own, weights)
         for objective, o in OBJECTIVES.items():
-            wanted = slopes(plays, thetas, "network", objective)
+            wanted = pulled_back(plays, thetas, asked["network", objective])
             at = weights.clone().requires_grad_()
-            teacher = cases.expert("network", own, weights)
             cost = tree.loss(own.game, own.students(at), teacher, o.divergence, o.part, o.clip)
             found = torch.autograd.grad(cost.sum(), at)[0].double()
             errors = (found - wanted).norm(dim=1) / wanted.norm(dim=1)
@@ -121,12 +123,12 @@ def taken(
     return rows
 
 
-def efficiency(case: Case, plays: TreePlayer, thetas: torch.Tensor) -> Rows:
+def efficiency(case: Case, plays: TreePlayer, thetas: torch.Tensor, asked: Slopes) -> Rows:
     """Claim 21 of each teacher and objective, for a free student."""
     log_pi = plays.students(thetas).detach()
     rows: Rows = []
-    for name, objective in product(JUDGED, OBJECTIVES):
-        found = tree.efficiency(plays.game, log_pi, in_logits(plays, thetas, name, objective)).tolist()
+    for (name, objective), g in asked.items():
+        found = tree.efficiency(plays.game, log_pi, g).tolist()
         told = {"teacher": name, "objective": objective}
         rows += [{"seed": seed, **told, "efficiency": e} for seed, e in zip(case.seeds, found, strict=False)]
     return rows

@@ -10,20 +10,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from experiments import harness
+from experiments import harness, llm_bridge_plots
 from experiments.harness import OKABE_ITO as C
 from experiments.harness import Tables, title
-from experiments.llm_scale.cases import GAMES, LABELS, TEACHERS
+from experiments.llm_scale.cases import GAMES, LABELS, OBJECTIVES, TEACHERS
 from experiments.llm_scale.predictions import CONTRADICTED, HELD, UNDECIDED
 from experiments.llm_scale.tables import first_rate
 
-STYLES = {
-    "forward_ce": (C["blue"], "-", "o"),
-    "reverse_kl": (C["vermillion"], "--", "s"),
-    "jensen_shannon": (C["orange"], "-.", "^"),
-    "full_kl": (C["purple"], (0, (5, 1)), "v"),
-    "full_ce": (C["black"], (0, (1, 1)), "x"),
-    "prefix": (C["sky"], (0, (4, 1, 1, 1)), "P"),
+STYLES = {name: llm_bridge_plots.STYLES[name] for name in OBJECTIVES} | {
     "policy_gradient": (C["green"], (0, (3, 1)), "D"),
     "grpo": (C["green"], "-", "D"),
 }

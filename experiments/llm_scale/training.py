@@ -11,7 +11,7 @@ import torch
 from distil_theory.llm import tree, tree_rollouts
 from distil_theory.llm.tree_network import TreePlayer
 from experiments.llm_scale import cases
-from experiments.llm_scale.cases import OBJECTIVES, OUTCOMES, Case, Setting
+from experiments.llm_scale.cases import OBJECTIVES, Case, Setting
 
 Rows = list[dict[str, Any]]
 
@@ -53,18 +53,19 @@ def run(
     for step in range(setting.steps + 1):
         log_pi = plays.students(thetas)
         now = log_pi.detach()
+        star = fixed
+        if star is None and teacher != "none":
+            star = cases.following(teacher, plays, thetas.detach(), now)
         if step % setting.every == 0 or step == setting.steps:
             found[step] = conduct(plays, now)
-            if teacher != "none":
-                star = cases.following(teacher, plays, thetas.detach(), now) if fixed is None else fixed
+            if star is not None:
                 there = tree.teacher_return(plays.game, star).expand(len(thetas))
                 found[step]["return_teacher"] = there.tolist()
         if step == setting.steps:
             break
-        if objective in OUTCOMES:
+        if star is None:
             cost = outcome(plays, log_pi, objective, how, setting, dice)
         else:
-            star = cases.following(teacher, plays, thetas.detach(), now) if fixed is None else fixed
             cost = disagreement(plays, log_pi, star, objective, how, setting, dice)
         adam.zero_grad()
         cost.sum().backward()

@@ -21,9 +21,8 @@ from rich.table import Table
 
 from distil_theory.llm import models
 from distil_theory.parallel import console
-from experiments import harness, llm_validation
+from experiments import devices, harness, llm_validation
 from experiments.harness import Tables
-from experiments.llm_bridge import check_device
 from experiments.llm_validation import plots, power, predictions, settings, tables, work
 from experiments.llm_validation.plan import Run, Setting, ordered
 from experiments.llm_validation.work import Work
@@ -34,7 +33,7 @@ MINUTE = 60.0
 def options(parser: argparse.ArgumentParser) -> None:
     """What this experiment has beyond the others."""
     parser.add_argument("--rung", type=int, choices=(1, 2), default=1, help="1: from scratch, 2: SmolLM2 (default 1)")
-    parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda (default cpu)")
+    devices.option(parser)
     more = parser.add_mutually_exclusive_group()
     more.add_argument("--large", action="store_true", help="rung 2 on a graphics card: more tasks and steps")
     more.add_argument("--again", action="store_true", help="rung 2, its longer task with new seeds")
@@ -95,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment; exit status 1 if something is wrong with the tables."""
     args = harness.command_line("llm_validation", (llm_validation.__doc__ or "").splitlines()[0], argv, options)
     until = time.monotonic() + args.minutes * MINUTE
-    check_device(args.device)
+    devices.check(args.device)
     work.settle(args.device)
     if (args.large or args.again) and args.rung != 2:
         raise SystemExit(f"argument --{'large' if args.large else 'again'}: it belongs to --rung 2")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -34,6 +33,7 @@ from distil_theory import parallel
 from distil_theory.llm import evaluate, models, tasks
 from distil_theory.llm.tasks import Task
 from distil_theory.llm.training import DistILConfig, DistILTrainer
+from experiments import devices
 from experiments.harness import replacing, save_table
 from experiments.llm_validation import education
 from experiments.llm_validation.master import MasterAdamW
@@ -114,15 +114,6 @@ def last_checkpoint(folder: Path) -> str | None:
 def task_of(run: Run) -> Task:
     """By its name: of the schoolbook of rung 1, or of the library."""
     return education.TASKS[run.task] if run.task in education.TASKS else tasks.get(run.task, shots=run.setting.shots)
-
-
-def processor() -> str:
-    """What computes, in words."""
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} thread(s)"
 
 
 def first_weights(run: Run, home: Path, model: Path | None) -> Path:
@@ -254,10 +245,13 @@ def perform(run: Run, home: Path, device: str, model: Path | None, until: float)
         save(judged(run, network, tokenizer, "after"), folder / "after.csv")
         del network
         begun(run, home, device, model)
+        processor = devices.name(device)
+        if not device.startswith("cuda"):
+            processor += f", {torch.get_num_threads()} thread(s)"
         told = {
             "algorithm": run.algorithm, "task": run.task, "seed": run.seed,
             "settings": run.settled(), "code": parallel.code_fingerprint(Path(__file__).parent), "device": device,
-            "processor": processor(), "processes": state.num_processes,
+            "processor": processor, "processes": state.num_processes,
             "versions": {name: version(name) for name in ("torch", "transformers", "trl", "accelerate", "numpy")},
         }  # fmt: skip
         with replacing(folder / "run.json") as temporary:

@@ -159,7 +159,7 @@ def test_prefix_weights_of_what_is_too_rare_for_a_float_are_numbers():
 def test_rollouts_are_drawn_from_the_student_and_reinforce_like_grpo():
     plays, _, thetas = pair("stack")
     game, log_pi = plays.game, plays.students(thetas).detach()
-    law = tree_rollouts.log_law(game, log_pi).exp()
+    law = tree.log_law(game.tree, log_pi).exp()
     close(law.sum(dim=-1), np.ones((2, 2)))
     drawn = tree_rollouts.draw(game, log_pi, 20_000, 3, torch.Generator().manual_seed(0))
     seen = tree_rollouts.visits(game, drawn)
